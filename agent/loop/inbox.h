@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "pointsman/store.h"
+
+namespace pointsman {
+
+// Where sources leave objects, and the only hand-over between threads. Newest wins per key; the time of the oldest change
+// not yet taken survives coalescing.
+class Inbox {
+ public:
+  Inbox();
+  ~Inbox();
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+
+  // Leaves the changes, as one: a Take never sees half of them.
+  void Put(std::vector<ObjectChange> changes, absl::Time now);
+
+  // The source has delivered everything that exists at the moment. From then on `synced()` is true.
+  void MarkSynced();
+  bool synced() const;
+
+  // All that was left since the last Take.
+  ObjectBatch Take();
+
+  // An eventfd, readable after Put or MarkSynced until the next Take.
+  int fd() const { return fd_; }
+
+ private:
+  const int fd_;
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<ObjectKey, std::shared_ptr<const Object>> changes_ ABSL_GUARDED_BY(mutex_);
+  absl::Time oldest_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  bool synced_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace pointsman

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernel's side doors. Everything acts on the network namespace of the calling thread at creation.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "pointsman/dataplane.h"
+#include "pointsman/net.h"
+
+namespace pointsman {
+
+struct NftOptions {
+  // A set with more elements than this is not listed to its end: dumping is quadratic in the size (Set::complete is false).
+  int max_listed_elements = 100'000;
+};
+
+// Errors: kUnavailable or kPermissionDenied if there is no nf_tables to talk to.
+absl::StatusOr<std::unique_ptr<Dataplane>> OpenNftDataplane(const NftOptions& options = {});
+
+// kPermissionDenied, with a sentence for the user, without CAP_NET_ADMIN in the user namespace that owns this network
+// namespace. Changes nothing.
+absl::Status CheckNetAdmin();
+
+// The addresses of this node, kept up to date by rtnetlink.
+class AddressMonitor {
+ public:
+  virtual ~AddressMonitor() = default;
+  virtual int fd() const = 0;  // readable when something may have changed
+  // Reads pending events without blocking. True if the set of addresses is another than before.
+  virtual absl::StatusOr<bool> Update() = 0;
+  // Usable addresses (not tentative, not failed duplicate detection), sorted, unique; loopback and link-local ones too.
+  virtual std::vector<IpAddr> addresses() const = 0;
+};
+absl::StatusOr<std::unique_ptr<AddressMonitor>> WatchAddresses();
+
+// The same once. Needs no privileges.
+absl::StatusOr<std::vector<IpAddr>> ReadAddresses();
+
+}  // namespace pointsman

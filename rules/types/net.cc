@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pointsman/net.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace pointsman {
+namespace {
+
+// Decimal of at most `max`; leading zeros are tolerated, signs and blanks are not.
+std::optional<int> ParseDecimal(absl::string_view text, int max) {
+  if (text.empty() || text.find_first_not_of("0123456789") != absl::string_view::npos) return std::nullopt;
+  int value = 0;
+  if (!absl::SimpleAtoi(text, &value) || value > max) return std::nullopt;
+  return value;
+}
+
+std::optional<IpAddr> ParseIpv4(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, '.');
+  if (parts.size() != 4) return std::nullopt;
+  std::array<uint8_t, 4> bytes;
+  for (size_t i = 0; i < 4; ++i) {
+    const std::optional<int> octet = ParseDecimal(parts[i], 255);
+    if (!octet) return std::nullopt;
+    bytes[i] = static_cast<uint8_t>(*octet);
+  }
+  return IpAddr::FromBytes(bytes);
+}
+
+}  // namespace
+
+absl::string_view FormatFamily(Family family) { return family == Family::kIpv4 ? "IPv4" : "IPv6"; }
+
+absl::string_view FormatProtocol(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kTcp:
+      return "tcp";
+    case Protocol::kUdp:
+      return "udp";
+    case Protocol::kSctp:
+      return "sctp";
+  }
+  return "?";
+}
+
+std::optional<Protocol> ParseProtocol(absl::string_view text) {
+  if (text == "TCP") return Protocol::kTcp;
+  if (text == "UDP") return Protocol::kUdp;
+  if (text == "SCTP") return Protocol::kSctp;
+  return std::nullopt;
+}
+
+IpAddr IpAddr::FromBytes(absl::Span<const uint8_t> bytes) {
+  static constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  IpAddr addr;
+  if (bytes.size() == 16 && std::equal(kMapped.begin(), kMapped.end(), bytes.begin())) bytes.remove_prefix(12);
+  addr.family_ = bytes.size() == 4 ? Family::kIpv4 : Family::kIpv6;
+  std::copy_n(bytes.begin(), std::min<size_t>(bytes.size(), 16), addr.bytes_.begin());
+  return addr;
+}
+
+std::optional<IpAddr> IpAddr::Parse(absl::string_view text) {
+  if (text.find(':') == absl::string_view::npos) return ParseIpv4(text);
+  std::array<uint8_t, 16> bytes;
+  if (inet_pton(AF_INET6, std::string(text).c_str(), bytes.data()) != 1) return std::nullopt;
+  return FromBytes(bytes);
+}
+
+bool IpAddr::IsUnspecified() const {
+  return std::all_of(bytes_.begin(), bytes_.end(), [](uint8_t b) { return b == 0; });
+}
+
+bool IpAddr::IsLoopback() const {
+  if (family_ == Family::kIpv4) return bytes_[0] == 127;
+  return bytes_[15] == 1 && std::all_of(bytes_.begin(), bytes_.end() - 1, [](uint8_t b) { return b == 0; });
+}
+
+bool IpAddr::IsLinkLocal() const {
+  if (family_ == Family::kIpv4) return bytes_[0] == 169 && bytes_[1] == 254;
+  return bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
+}
+
+std::string FormatIp(const IpAddr& addr) {
+  char text[INET6_ADDRSTRLEN];
+  inet_ntop(addr.family() == Family::kIpv4 ? AF_INET : AF_INET6, addr.bytes().data(), text, sizeof text);
+  return text;
+}
+
+Cidr::Cidr(const IpAddr& addr, int prefix_length) : prefix_length_(prefix_length) {
+  std::array<uint8_t, 16> bytes = {};
+  const absl::Span<const uint8_t> from = addr.bytes();
+  for (size_t i = 0; i < from.size(); ++i) {
+    const int bits = std::clamp(prefix_length - static_cast<int>(i) * 8, 0, 8);
+    bytes[i] = static_cast<uint8_t>(from[i] & (0xff << (8 - bits)));
+  }
+  // An IPv6 prefix that ends before the mapped range must not turn into an IPv4 address.
+  base_ = IpAddr::FromBytes(absl::MakeConstSpan(bytes).first(from.size()));
+}
+
+std::optional<Cidr> Cidr::Parse(absl::string_view text) {
+  const size_t slash = text.find('/');
+  if (slash == absl::string_view::npos) return std::nullopt;
+  const std::optional<IpAddr> addr = IpAddr::Parse(text.substr(0, slash));
+  if (!addr) return std::nullopt;
+  const std::optional<int> length = ParseDecimal(text.substr(slash + 1), addr->family() == Family::kIpv4 ? 32 : 128);
+  if (!length) return std::nullopt;
+  return Cidr(*addr, *length);
+}
+
+IpAddr Cidr::last() const {
+  std::array<uint8_t, 16> bytes = {};
+  const absl::Span<const uint8_t> from = base_.bytes();
+  for (size_t i = 0; i < from.size(); ++i) {
+    const int bits = std::clamp(prefix_length_ - static_cast<int>(i) * 8, 0, 8);
+    bytes[i] = static_cast<uint8_t>(from[i] | (0xff >> bits));
+  }
+  return IpAddr::FromBytes(absl::MakeConstSpan(bytes).first(from.size()));
+}
+
+bool Cidr::Contains(const IpAddr& addr) const { return addr.family() == family() && base_ <= addr && addr <= last(); }
+
+std::string FormatCidr(const Cidr& cidr) { return absl::StrCat(FormatIp(cidr.base()), "/", cidr.prefix_length()); }
+
+std::string FormatSocketAddr(const SocketAddr& addr) {
+  if (addr.addr.family() == Family::kIpv4) return absl::StrCat(FormatIp(addr.addr), ":", addr.port);
+  return absl::StrCat("[", FormatIp(addr.addr), "]:", addr.port);
+}
+
+}  // namespace pointsman
