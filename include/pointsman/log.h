@@ -28,6 +28,9 @@ struct LogField {
 void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
 
+// The same with one text that says it all, unquoted: for lines that people and editors parse, `FILE:LINE:COLUMN: …`.
+void LogText(LogLevel level, absl::string_view event, absl::string_view text);
+
 // `event` is a stable name; a value with blanks or quotes is quoted. One write(2) a line, from any thread.
 void Log(LogLevel level, absl::string_view event, std::vector<LogField> fields = {});
 

@@ -11,8 +11,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
 #include "pointsman/nft.h"
 #include "pointsman/plan.h"
 
@@ -29,77 +28,103 @@ struct BaseSettings {
 
 // One element with the set it belongs to.
 struct SetElement {
-  Family family;
-  const char* set;  // a name of the layout, static storage
+  Family family = Family::kIpv4;
+  const char* set = "";  // a name of the layout, static storage
   Element element;
+
+  friend bool operator==(const SetElement& a, const SetElement& b) {
+    return a.family == b.family && absl::string_view(a.set) == b.set && a.element == b.element;
+  }
 };
 
-// What one Service contributes: elements, sorted by (family, set, key), and the pick chains its verdicts name.
+// What one Service contributes.
 struct Fragment {
-  std::vector<SetElement> elements;
-  std::vector<SetElement> shared;  // elements other Services may contribute too; the kernel holds them once
+  std::vector<SetElement> elements;  // sorted by (family, set, key), unique
+  std::vector<SetElement> shared;    // likewise; other Services may contribute the same, the kernel holds them once
+  bool shrinkable = false;           // a list has become much smaller than its size class
+
+  friend bool operator==(const Fragment&, const Fragment&) = default;
 };
 
-// What an earlier program did with the slots and size classes, so that a new one moves nothing that can stay.
+// What an earlier program did with slots and size classes, so that a new one moves nothing that can stay.
 class History {
  public:
   virtual ~History() = default;
   // The element of `set` at `key`; null if there is none.
-  virtual const ElementValue* Find(Family family, absl::string_view set, const Bytes& key) const = 0;
+  virtual const ElementValue* Find(Family family, const char* set, const Bytes& key) const = 0;
 };
+
+// The history of a kernel that holds `ruleset`, or of a Service that held `fragment`. The argument must outlive it.
+std::unique_ptr<History> HistoryOf(const Ruleset& ruleset);
+std::unique_ptr<History> HistoryOf(const Fragment& fragment);
 
 // Compiles one Service.
 //
-// Inputs:  `history` may be empty; survivors keep the slot they have in it, leavers are paired with comers, and a size
-//          class that still fits is kept.
+// Inputs:  `history` may be empty; survivors keep the slot they have in it, the rest fill the holes, and a size class that
+//          still fits is kept, however much too large, unless `shrink`.
 // Returns: slots 0..N-1 without holes. Deterministic: equal plans with equal histories give equal fragments.
 // Cost:    O(frontends x endpoints).
-Fragment CompileService(const ServicePlan& plan, const BaseSettings& settings, const History& history);
+Fragment CompileService(const ServicePlan& plan, const History& history, bool shrink);
+
+// The chains that elements go to, by family.
+using ChainNames = absl::btree_map<Family, absl::btree_set<std::string>>;
 
 // The constant part: tables, stock chains, sets and node-wide elements, and the chains named in `chains` with all that they
-// in turn go to. Names that are not ours are left out.
-Ruleset CompileBase(const BaseSettings& settings, const absl::btree_map<Family, absl::btree_set<std::string>>& chains);
+// in turn go to. Names that are not of the layout are left out.
+Ruleset CompileBase(const BaseSettings& settings, const ChainNames& chains);
 
 // A whole program from nothing: what `dump` prints and what an empty kernel would be given.
 Ruleset CompileAll(absl::Span<const std::shared_ptr<const ServicePlan>> plans, const BaseSettings& settings);
 
-// Desired against observed: the changes that make `have` equal to `want`, in a safe order.
-//
-// Returns: `commit` in one transaction; `sweep` in a second one, for objects in our tables that are not ours and may still be
-//          referenced until `commit` is in. Chains of the layout that nobody uses at the moment are left alone; contents of
-//          sets the kernel fills itself are none of our business.
+// `commit` in one transaction; `sweep` in a second one: objects in our tables that are not ours. Until `commit` is in, they
+// may still be referenced, and kernels before 6.2 count references from elements deleted in the same transaction.
 struct Changes {
   ChangeSet commit;
   ChangeSet sweep;
   bool empty() const { return commit.empty() && sweep.empty(); }
 };
+
+// Desired against observed: what makes `have` equal to `want`, in a safe order.
+//
+// Comments of tables, chains and sets cannot be changed in place and change no packet: they are not compared. Nor are the
+// contents of sets that the kernel fills. A set that is not complete is flushed and filled anew.
+// Cost: O(elements).
 Changes Diff(const Ruleset& want, const Ruleset& have);
 
-// Executes `changes` on `ruleset` as the kernel would: adding what differs from what is there is an error, and so is
-// deleting what is absent. Index of the failing op and why, as a status message.
+// Executes `changes` on `ruleset` as the kernel would, or not at all.
+// Errors: what the kernel would refuse: the index of the op and why, kFailedOpPayload set.
 absl::Status Apply(const ChangeSet& changes, Ruleset& ruleset);
 
-// Desired state of the whole node, step by step. Holds what the kernel was last told, per Service.
+// The desired program of the node and what the kernel was last told, per Service: the ledger.
 class Programmer {
  public:
-  // Forgets everything known about the kernel; the next Stage compares with `have`.
-  void Observe(Ruleset have);
-  bool observed() const { return observed_; }
+  Programmer();
+  ~Programmer();
+  Programmer(Programmer&&) noexcept;
+  Programmer& operator=(Programmer&&) noexcept;
 
-  // Compiles what `patch` names and returns the changes against what the kernel holds.
-  // The state moves only with Accept(); without it the next Stage starts from the same point.
-  // `full`: `patch` names every Service there is. Required after Observe and when `settings` differ from the last accepted.
-  // Cost: O(patch), independent of how many Services there are, unless `full`.
-  Changes Stage(const PlanPatch& patch, const BaseSettings& settings, bool full);
+  // Forgets what the kernel was told: it holds `have`. The next Stage must be full.
+  void Observe(Ruleset have);
+  bool observed() const;  // false until the first Observe, and after Doubt
+  void Doubt();           // the kernel may hold anything; observe again
+
+  // Compiles what `patch` names and returns the changes against what the kernel holds. The ledger moves only with Accept: a
+  // second Stage starts from the same point as the first.
+  //
+  // Inputs: `full`: `patch` names every Service there is. Required after Observe and when `settings` change.
+  //         `shrink`: move lists that have become much smaller than their size class to a fitting one.
+  // Cost:   O(patch), independent of how many Services there are, unless `full`.
+  Changes Stage(const PlanPatch& patch, const BaseSettings& settings, bool full, bool shrink = false);
+  // The staged changes are in the kernel.
   void Accept();
 
-  // Moves Services whose lists have shrunk far below their size class to a smaller one; they are staged with the next Stage.
-  size_t elements() const;
+  // Services with a list much smaller than its size class.
+  const absl::btree_set<NamespacedName>& shrinkable() const;
+  size_t services() const;
 
  private:
-  struct Impl;
-  bool observed_ = false;
-  std::shared_ptr<Impl> impl_;
+  struct Ledger;
+  std::unique_ptr<Ledger> ledger_;
 };
 
 }  // namespace pointsman::nft

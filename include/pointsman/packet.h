@@ -36,7 +36,7 @@ struct Outcome {
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
-std::string FormatOutcome(const Outcome& outcome);  // "deliver 203.0.113.11:8080 203.0.113.12:8080 snat" | "reject" …
+std::string FormatOutcome(const Outcome& outcome);  // "deliver 203.0.113.11:8080 203.0.113.12:8080+snat" | "reject" …
 
 // The executable specification: what `packet` must meet under these plans.
 // Inputs: `plans` hold no match twice. `rejected` are the service CIDRs: what is inside but nobody's is rejected.

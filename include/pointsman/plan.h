@@ -148,7 +148,9 @@ class FrontendTable {
   struct Claimant {
     absl::Time creation;
     NamespacedName service;
-    friend auto operator<=>(const Claimant&, const Claimant&) = default;
+    friend bool operator<(const Claimant& a, const Claimant& b) {
+      return a.creation != b.creation ? a.creation < b.creation : a.service < b.service;
+    }
   };
   absl::flat_hash_map<Match, absl::btree_set<Claimant>> claims_;
   absl::flat_hash_map<NamespacedName, std::pair<absl::Time, absl::btree_set<Match>>> by_service_;

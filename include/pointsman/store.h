@@ -45,8 +45,8 @@ class Store {
   std::vector<const EndpointSlice*> SlicesOf(const NamespacedName& service) const;
   const Node* FindNode(const std::string& name) const;
   std::vector<const ServiceCidr*> ServiceCidrs() const;
-  // Every Service held, in order of name. Cost: O(services); for full syncs only.
-  std::vector<NamespacedName> ServiceNames() const;
+  // Every Service held. Cost: O(services); for full syncs only.
+  absl::btree_set<NamespacedName> ServiceNames() const;
   size_t size() const { return objects_.size(); }
 
  private:

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The subcommands. Each returns the exit status of the process.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/config.h"
+#include "agent/source/manifest_set.h"
+#include "pointsman/nft.h"
+
+namespace pointsman {
+
+enum class OutputFormat { kText, kJson };
+
+// The flags as they were given; ParseConfig makes a Config of them.
+struct Flags {
+  std::vector<std::string> manifests;
+  std::string allocate_from;
+  std::string node_name;
+  std::string cluster_cidr;
+  std::string service_cidr;
+  std::string node_port_addresses = "primary";
+  bool masquerade_all = false;
+  int masquerade_bit = 14;
+
+  OutputFormat output = OutputFormat::kText;
+  bool once = false;
+  bool verbose = false;
+  bool dry_run = false;
+};
+
+// Errors: kInvalidArgument naming the flag.
+absl::StatusOr<Config> ParseConfig(const Flags& flags);
+
+int RunCommand(const Flags& flags);      // 0, or 1 if it cannot run (or converge, with --once)
+int DumpCommand(const Flags& flags);     // 0, or 2
+int DiffCommand(const Flags& flags);     // 0 same, 1 different, 2 error
+int CleanupCommand(const Flags& flags);  // 0, or 2
+
+// Writes `pointsman: MESSAGE` to standard error.
+void PrintError(const absl::Status& status);
+
+// What the manifests mean on this node right now.
+struct Desired {
+  LoadedManifests loaded;
+  PlanPatch plan;
+  NodeInfo node;
+  nft::BaseSettings settings;
+
+  std::vector<std::shared_ptr<const ServicePlan>> plans() const;
+};
+
+// Loads the manifests and plans all of them; every Diagnostic goes to standard error.
+absl::StatusOr<Desired> LoadDesired(const Config& config);
+
+}  // namespace pointsman

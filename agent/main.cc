@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "agent/cmd/command.h"
+#include "agent/cmd/suggest.h"
+
+namespace pointsman {
+namespace {
+
+constexpr int kUsageError = 2;
+
+void AddManifestFlags(CLI::App* app, Flags& flags) {
+  app->add_option("--manifests", flags.manifests,
+                  "file or directory of YAML or JSON manifests (*.yaml, *.yml, *.json); may be repeated")
+      ->required()
+      ->type_name("PATH")
+      ->option_text("PATH ...");
+  app->add_option("--allocate-from", flags.allocate_from,
+                  "give Services without a clusterIP (and nodePort) one from this range, always the same for the same Services")
+      ->type_name("CIDR[,CIDR6]");
+  app->add_option("--cluster-cidr", flags.cluster_cidr,
+                  "where pods are; other sources are masqueraded on their way to a ClusterIP")
+      ->type_name("CIDR[,CIDR6]");
+  app->add_option("--service-cidr", flags.service_cidr,
+                  "Service addresses, besides those of ServiceCIDR objects; a connection to one that nobody owns is refused")
+      ->type_name("CIDR,...");
+  app->add_option("--nodeport-addresses", flags.node_port_addresses,
+                  "where NodePorts answer: \"primary\" (the InternalIPs of this node's Node object; without one, every "
+                  "address of its interfaces) or CIDRs")
+      ->type_name("primary|CIDR,...")
+      ->capture_default_str();
+  app->add_option("--node-name", flags.node_name, "name of this node (default: the host's name in lower case)")
+      ->type_name("NAME");
+  app->add_flag("--masquerade-all", flags.masquerade_all, "masquerade everything sent to a ClusterIP");
+  app->add_option("--masquerade-bit", flags.masquerade_bit, "bit of the packet mark that asks for masquerading")
+      ->check(CLI::Range(0, 31))
+      ->type_name("0-31")
+      ->capture_default_str();
+}
+
+void AddOutputFlag(CLI::App* app, Flags& flags) {
+  static const std::map<std::string, OutputFormat> kFormats = {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}};
+  app->add_option("-o,--output", flags.output, "text, or json in the schema of nft -j")
+      ->transform(CLI::CheckedTransformer(kFormats).description(""))
+      ->type_name("text|json")
+      ->option_text("text|json");
+}
+
+std::vector<std::string> KnownWords(const CLI::App& app, bool flags) {
+  std::vector<std::string> words;
+  if (flags) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+    }
+  } else {
+    for (const CLI::App* sub : app.get_subcommands({})) words.push_back(sub->get_name());
+  }
+  return words;
+}
+
+// CLI11 says what it could not place; a person wants to know what it should have been.
+int UsageError(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = &app;
+  for (const CLI::App* sub : app.get_subcommands()) command = sub;
+  std::string line = absl::StrCat("pointsman: ", error.what());
+  for (const std::string& extra : command->remaining(true)) {
+    const bool flag = absl::StartsWith(extra, "-");
+    const std::string word = extra.substr(0, extra.find('='));
+    const std::string near = Nearest(word, KnownWords(*command, flag));
+    line = absl::StrCat("pointsman: unknown ", flag ? "flag " : "argument ", word,
+                        near.empty() ? "" : absl::StrCat("; did you mean ", near, "?"));
+    break;
+  }
+  const std::string name = command == &app ? "" : absl::StrCat(" ", command->get_name());
+  absl::FPrintF(stderr, "%s\nTry: pointsman%s --help\n", line, name);
+  return kUsageError;
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app{
+      "Programs the nodes' kernel with Kubernetes Services: compiles Services and EndpointSlices into nftables and keeps the "
+      "kernel equal to them.",
+      "pointsman"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "pointsman " PM_VERSION);
+  app.footer(
+      "Examples:\n"
+      "  pointsman run --manifests examples/               program the kernel, follow the files\n"
+      "  pointsman dump --manifests examples/ | less       what it would program; needs no privileges\n"
+      "  pointsman diff --manifests examples/              what the kernel has instead; exit status 0, 1 or 2\n"
+      "  pointsman cleanup --dry-run                       what of it is in the kernel\n");
+
+  CLI::App* run = app.add_subcommand("run", "program the kernel and keep it equal to the manifests");
+  AddManifestFlags(run, flags);
+  run->add_flag("--once", flags.once, "converge and exit");
+  run->add_flag("-v,--verbose", flags.verbose, "log passes that changed nothing too");
+  run->footer(
+      "Runs until SIGTERM or SIGINT and leaves the rules in place. SIGHUP reads all files again. Needs CAP_NET_ADMIN.\n"
+      "Exit status: 0, or 1 if it cannot run or, with --once, did not converge.");
+
+  CLI::App* dump = app.add_subcommand("dump", "print the program for the manifests; touches nothing");
+  AddManifestFlags(dump, flags);
+  AddOutputFlag(dump, flags);
+  dump->footer("The text loads with `nft -f`. Needs no privileges.\nExit status: 0, or 2 on an error.");
+
+  CLI::App* diff = app.add_subcommand("diff", "compare the program for the manifests with the kernel's");
+  AddManifestFlags(diff, flags);
+  AddOutputFlag(diff, flags);
+  diff->footer(
+      "Lines with a minus are in the kernel and should not be, lines with a plus are missing. As JSON: the commands that would\n"
+      "mend it. Needs CAP_NET_ADMIN; changes nothing.\nExit status: 0 no differences, 1 differences, 2 an error.");
+
+  CLI::App* cleanup = app.add_subcommand("cleanup", "remove everything pointsman has put into the kernel");
+  cleanup->add_flag("--dry-run", flags.dry_run, "only say what would be removed");
+  AddOutputFlag(cleanup, flags);
+  cleanup->footer("Removes the tables `ip pointsman` and `ip6 pointsman`, nothing else.\nExit status: 0, or 2 on an error.");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForAllHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error);
+  }
+  if (run->parsed()) return RunCommand(flags);
+  if (dump->parsed()) return DumpCommand(flags);
+  if (diff->parsed()) return DiffCommand(flags);
+  return CleanupCommand(flags);
+}
+
+}  // namespace
+}  // namespace pointsman
+
+int main(int argc, char** argv) { return pointsman::Main(argc, argv); }

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reconcile/controller.h"
+
+#include <algorithm>
+
+namespace pointsman {
+
+void Controller::Shrinkable(absl::Time now, bool any) {
+  if (!any) {
+    shrink_at_ = absl::InfiniteFuture();
+  } else if (shrink_at_ == absl::InfiniteFuture()) {
+    shrink_at_ = now + options_.shrink_after;
+  }
+}
+
+Controller::Next Controller::Decide(absl::Time now) const {
+  if (!synced_) return {};
+  if (now < retry_at_) return {.what = Do::kWait, .until = retry_at_};
+  const bool guarded = aborts_ < options_.guarded_attempts;
+  if (!known_) return {.what = Do::kObserve};
+  if (dirty_ && refusals_ >= options_.failures_to_rebuild) return {.what = Do::kRebuild};
+  if (dirty_) return {.what = Do::kReconcile, .guarded = guarded};
+  if (now >= shrink_at_) return {.what = Do::kShrink, .guarded = guarded};
+  if (now >= check_at_) return {.what = Do::kCheckGeneration};
+  return {.what = Do::kWait, .until = std::min(check_at_, shrink_at_)};
+}
+
+void Controller::Observed(absl::Time now, const absl::Status& status, absl::Duration cost) {
+  if (!status.ok()) {
+    Fail(now);
+    return;
+  }
+  known_ = true;
+  dirty_ = true;
+  listing_ = true;
+  listing_cost_ = cost;
+}
+
+void Controller::Committed(absl::Time now, const absl::Status& status, bool changed) {
+  if (status.ok()) {
+    dirty_ = false;
+    aborts_ = failures_ = refusals_ = 0;
+    retry_at_ = absl::InfinitePast();
+    shrink_at_ = absl::InfiniteFuture();
+    check_at_ = now + options_.drift_check;
+    if (listing_ && !changed) check_at_ = std::max(check_at_, now + listing_cost_ * options_.listing_pause);
+    listing_ = false;
+    return;
+  }
+  known_ = false;
+  if (absl::IsAborted(status)) {
+    ++aborts_;  // somebody else was quicker; look again at once
+    return;
+  }
+  if (!absl::IsUnavailable(status) && !absl::IsPermissionDenied(status)) ++refusals_;
+  Fail(now);
+}
+
+void Controller::GenerationChecked(absl::Time now, bool moved) {
+  check_at_ = now + options_.drift_check;
+  if (moved) known_ = false;
+}
+
+void Controller::Fail(absl::Time now) {
+  // Doubling; the first retry comes after retry_min.
+  const absl::Duration delay = options_.retry_min * (1 << std::min(failures_, 12));
+  ++failures_;
+  retry_at_ = now + std::min(delay, options_.retry_max);
+}
+
+}  // namespace pointsman

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reconcile/driver.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "pointsman/status.h"
+
+namespace pointsman {
+namespace {
+
+void Merge(Touched& into, Touched from) {
+  into.all = into.all || from.all;
+  into.services.merge(from.services);
+}
+
+}  // namespace
+
+Driver::Driver(Config config, Inbox& inbox, Dataplane& dataplane, ReportDiagnostic diagnostic, ReportPass pass,
+               ReportError error, Controller::Options options)
+    : config_(std::move(config)),
+      inbox_(inbox),
+      dataplane_(dataplane),
+      report_diagnostic_(std::move(diagnostic)),
+      report_pass_(std::move(pass)),
+      report_error_(std::move(error)),
+      controller_(options) {}
+
+void Driver::SetAddresses(std::vector<IpAddr> addresses) {
+  if (addresses == addresses_) return;
+  addresses_ = std::move(addresses);
+  touched_.all = true;  // which Services it concerns, the comparison of NodeInfo decides
+  controller_.Dirty();
+}
+
+void Driver::Wake() {
+  Merge(touched_, store_.Apply(inbox_.Take()));
+  if (!touched_.empty()) controller_.Dirty();
+  if (inbox_.synced()) controller_.Synced();
+}
+
+absl::Time Driver::Step(absl::Time now) {
+  const Controller::Next next = controller_.Decide(now);
+  switch (next.what) {
+    case Controller::Do::kWait:
+      return next.until;
+    case Controller::Do::kObserve:
+      Observe(now);
+      break;
+    case Controller::Do::kReconcile:
+    case Controller::Do::kShrink:
+    case Controller::Do::kRebuild:
+      Reconcile(now, next);
+      break;
+    case Controller::Do::kCheckGeneration: {
+      const absl::StatusOr<Generation> generation = dataplane_.CurrentGeneration();
+      controller_.GenerationChecked(now, !generation.ok() || *generation != generation_);
+      break;
+    }
+  }
+  return absl::InfinitePast();
+}
+
+void Driver::Observe(absl::Time now) {
+  absl::StatusOr<Observation> observation = dataplane_.Observe();
+  const absl::Time done = absl::Now();
+  controller_.Observed(done, observation.status(), done - now);
+  if (!observation.ok()) {
+    last_error_ = observation.status();
+    report_error_(last_error_, "observe");
+    return;
+  }
+  generation_ = observation->generation;
+  tables_.clear();
+  for (const auto& [family, table] : observation->ruleset.tables) tables_.insert(family);
+  programmer_.Observe(std::move(observation->ruleset));
+  full_ = true;
+}
+
+nft::Changes Driver::Stage(bool shrink, PassReport& report) {
+  const absl::Time start = absl::Now();
+  NodeInfo node = MakeNodeInfo(config_, store_.FindNode(config_.node_name), addresses_);
+  nft::BaseSettings settings = MakeBaseSettings(config_, store_);
+  Touched todo = touched_;
+  // Node-wide objects may change without changing what we use of them.
+  todo.all = full_ || node != node_ || settings != settings_;
+  if (shrink) todo.services.insert(programmer_.shrinkable().begin(), programmer_.shrinkable().end());
+  node_ = std::move(node);
+  settings_ = std::move(settings);
+
+  const PlanPatch patch = planner_.Plan(store_, todo, node_, settings_.policy);
+  Tell(patch);
+  nft::Changes changes = programmer_.Stage(patch, settings_, todo.all, shrink);
+  report.services = static_cast<int>(patch.services.size());
+  report.full = todo.all;
+  report.planning = absl::Now() - start;
+  return changes;
+}
+
+absl::Status Driver::Commit(const nft::ChangeSet& changes, bool guarded, PassReport& report) {
+  if (changes.empty()) return absl::OkStatus();
+  PM_ASSIGN_OR_RETURN(const CommitReport done,
+                      dataplane_.Commit(changes, guarded ? generation_ : kUnknownGeneration));
+  generation_ = done.generation;
+  report.commit.ops += done.ops;
+  report.commit.messages += done.messages;
+  report.commit.bytes += done.bytes;
+  report.commit.generation = done.generation;
+  ++report.transactions;
+  return absl::OkStatus();
+}
+
+void Driver::Reconcile(absl::Time, const Controller::Next& next) {
+  PassReport report;
+  const bool rebuild = next.what == Controller::Do::kRebuild;
+  if (rebuild) programmer_.Observe({});
+  nft::Changes changes = Stage(next.what == Controller::Do::kShrink, report);
+  if (rebuild) {
+    nft::ChangeSet from_nothing;
+    for (const Family family : tables_) from_nothing.push_back(nft::DeleteTable{family});
+    from_nothing.insert(from_nothing.end(), std::make_move_iterator(changes.commit.begin()),
+                        std::make_move_iterator(changes.commit.end()));
+    changes.commit = std::move(from_nothing);
+  }
+
+  const absl::Time start = absl::Now();
+  const absl::Status status = Commit(changes.commit, next.guarded && !rebuild, report);
+  const absl::Time done = absl::Now();
+  report.committing = done - start;
+  controller_.Committed(done, status, !changes.empty());
+  if (!status.ok()) {
+    programmer_.Doubt();
+    full_ = true;
+    last_error_ = status;
+    // A stranger's commit is no error, just a reason to look again.
+    if (!absl::IsAborted(status)) report_error_(status, "commit");
+    return;
+  }
+  programmer_.Accept();
+  full_ = false;
+  touched_ = {};
+  last_error_ = absl::OkStatus();
+  controller_.Shrinkable(done, !programmer_.shrinkable().empty());
+
+  // What is not ours but in our tables; nothing depends on it, so a failure is only told.
+  const absl::Status swept = Commit(changes.sweep, next.guarded, report);
+  if (!swept.ok() && !absl::IsAborted(swept)) report_error_(swept, "sweep");
+  report_pass_(report);
+}
+
+void Driver::Tell(const PlanPatch& patch) {
+  for (const auto& [name, diagnostics] : patch.diagnostics) {
+    const auto told = told_.find(name);
+    if (told != told_.end() && told->second == diagnostics) continue;
+    for (const Diagnostic& diagnostic : diagnostics) report_diagnostic_(diagnostic);
+    if (diagnostics.empty()) {
+      told_.erase(name);
+    } else {
+      told_[name] = diagnostics;
+    }
+  }
+}
+
+}  // namespace pointsman

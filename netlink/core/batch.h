@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "netlink/core/attr.h"
+#include "pointsman/dataplane.h"
+#include "pointsman/net.h"
+
+struct nlmsghdr;
+
+namespace pointsman::nl {
+
+// The netlink family number (NFPROTO_IPV4 or NFPROTO_IPV6).
+uint8_t FamilyNumber(Family family);
+
+// An nf_tables transaction as bytes, and which op each of its sequence numbers belongs to:
+//
+//   BATCH_BEGIN [NFNL_BATCH_GENID]   message ... message   BATCH_END
+//
+// Only the last message asks for an acknowledgement: one on BATCH_END is ignored by older kernels, and one per message
+// overflows receive buffers. BATCH_BEGIN asks for an echo: the kernel answers it with the NEWGEN of this very
+// transaction, if the transaction changed anything, so that the generation reached is known without asking, and nobody
+// else's.
+class Batch {
+ public:
+  // Inputs:  `sequence` of BATCH_BEGIN; the messages count on from there. `guard`: refuse to commit in any other
+  //          generation, if known.
+  Batch(uint32_t sequence, Generation guard);
+
+  // Messages appended from here on belong to op number `op`.
+  void StartOp(int op) { op_ = op; }
+
+  // Appends a message with room for `reserve` bytes after its headers, zeroed. The caller fills in attributes
+  // (mnl_attr_put and friends), then calls EndMessage. The pointer is valid until then.
+  nlmsghdr* BeginMessage(uint16_t nft_message, uint16_t flags, Family family, size_t reserve);
+  void EndMessage();
+
+  // Appends BATCH_END and asks for the acknowledgement. Nothing may be appended after.
+  void Finish();
+
+  bool empty() const { return messages_.empty(); }
+  int messages() const { return static_cast<int>(messages_.size()); }  // without begin and end
+  ByteSpan bytes() const { return bytes_; }
+
+  struct Origin {
+    int op = 0;
+    int part = 0;  // which of the op's messages, from 1
+    int parts = 0;
+    ByteSpan message;
+  };
+  // Where the message with this sequence number comes from; nullopt for begin, end and strangers.
+  std::optional<Origin> OriginOf(uint32_t sequence) const;
+  uint32_t begin_sequence() const { return sequence_; }
+  uint32_t last_sequence() const { return sequence_ + static_cast<uint32_t>(messages_.size()); }
+
+ private:
+  struct Message {
+    size_t offset;
+    int op;
+  };
+  void Trim(size_t offset);
+
+  uint32_t sequence_;
+  int op_ = 0;
+  std::vector<uint8_t> bytes_;
+  std::vector<Message> messages_;
+};
+
+}  // namespace pointsman::nl

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netlink/nft/dataplane.h"
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+#include "netlink/core/ask.h"
+#include "netlink/core/socket.h"
+#include "netlink/core/uapi.h"
+#include "netlink/nft/encode.h"
+#include "pointsman/status.h"
+
+namespace pointsman::nl {
+namespace {
+
+constexpr size_t kMaxFailedMessage = 4096;
+
+// Receive errors in a row after which the socket is taken to be broken.
+constexpr int kMaxLosses = 100;
+
+constexpr char kNeedsNetAdmin[] =
+    "programming nf_tables needs CAP_NET_ADMIN: run as root, or add the capability"
+    " (in a pod: securityContext.capabilities.add: [NET_ADMIN])";
+
+const char* FamilyName(Family family) { return family == Family::kIpv4 ? "ip" : "ip6"; }
+
+// Another reading may well succeed after these.
+bool WorthRetrying(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsUnavailable(status) || absl::IsNotFound(status);
+}
+
+absl::string_view AsText(ByteSpan bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+// The key of the element that byte `offset` of an element message lies in, in hex.
+std::optional<std::string> KeyAt(ByteSpan message, uint32_t offset) {
+  constexpr size_t kHeaders = sizeof(nlmsghdr) + sizeof(nfgenmsg);
+  if (offset < kHeaders || offset >= message.size()) return std::nullopt;
+  std::optional<std::string> key;
+  ForEachAttr(message.subspan(kHeaders), [&](uint16_t type, ByteSpan list) {
+    if (type != NFTA_SET_ELEM_LIST_ELEMENTS) return;
+    ForEachAttr(list, [&](uint16_t, ByteSpan element) {
+      const auto start = static_cast<size_t>(element.data() - message.data());
+      if (offset + sizeof(nlattr) < start || offset >= start + element.size()) return;
+      Attrs attrs(element);
+      const ByteSpan value = attrs.Nested(NFTA_SET_ELEM_KEY).Raw(NFTA_DATA_VALUE);
+      if (!key.has_value() && !value.empty()) key = absl::BytesToHexString(AsText(value));
+    });
+  });
+  return key;
+}
+
+// What the kernel answered to a batch.
+struct Outcome {
+  std::optional<Answer> first_error;
+  bool acknowledged = false;
+  bool lost = false;                        // some of the answers
+  Generation reached = kUnknownGeneration;  // by this transaction, if it changed anything
+};
+
+absl::StatusOr<Outcome> ReceiveOutcome(Transport& transport, const Batch& batch) {
+  Outcome outcome;
+  absl::Status malformed;
+  const auto take = [&](ByteSpan message) {
+    nlmsghdr header;
+    std::memcpy(&header, message.data(), sizeof(header));
+    if (header.nlmsg_type == NLMSG_ERROR) {
+      Answer answer;
+      malformed.Update(ParseAnswer(message, answer));
+      const bool ours = answer.sequence == batch.begin_sequence() || answer.sequence == batch.last_sequence() + 1 ||
+                        batch.OriginOf(answer.sequence).has_value();
+      if (!malformed.ok() || !ours) return true;
+      if (answer.error != 0 && !outcome.first_error.has_value())
+        outcome.first_error = std::move(answer);
+      else if (answer.error == 0 && answer.sequence == batch.last_sequence())
+        outcome.acknowledged = true;
+    } else if (header.nlmsg_type == NftType(NFT_MSG_NEWGEN) && header.nlmsg_seq == batch.begin_sequence()) {
+      const absl::StatusOr<Generation> generation = DecodeGeneration(message);
+      if (generation.ok()) outcome.reached = *generation;
+    }
+    return true;
+  };
+  for (int losses = 0; losses < kMaxLosses;) {
+    const absl::StatusOr<ByteSpan> datagram = transport.Receive();
+    if (!datagram.ok()) {
+      outcome.lost = true;
+      ++losses;
+      continue;
+    }
+    if (datagram->empty()) return outcome;
+    if (!ForEachMessage(*datagram, take)) outcome.lost = true;
+    if (!malformed.ok()) outcome.lost = true;
+  }
+  return outcome;
+}
+
+absl::Status CommitError(const Answer& error, const Batch& batch, const nft::ChangeSet& changes) {
+  const std::optional<Batch::Origin> origin = batch.OriginOf(error.sequence);
+  if (!origin.has_value()) return ErrnoStatus(error.error, "commit to nf_tables", error.extack);
+
+  std::string attempted = Describe(changes[static_cast<size_t>(origin->op)]);
+  if (origin->parts > 1) absl::StrAppend(&attempted, ", message ", origin->part, " of ", origin->parts);
+  if (const auto key = KeyAt(origin->message, error.offset)) absl::StrAppend(&attempted, ", key 0x", *key);
+  absl::Status status = ErrnoStatus(error.error, attempted, error.extack);
+  status.SetPayload(kFailedOpPayload, absl::Cord(absl::StrCat(origin->op)));
+  const ByteSpan head = origin->message.subspan(0, kMaxFailedMessage);
+  status.SetPayload(kFailedMessagePayload, absl::Cord(absl::BytesToHexString(AsText(head))));
+  return status;
+}
+
+}  // namespace
+
+NftDataplane::NftDataplane(std::unique_ptr<Transport> transport, const NftOptions& options)
+    : transport_(std::move(transport)), options_(options) {}
+
+absl::Status NftDataplane::AskNft(Transport& transport, uint16_t message, uint8_t family, bool dump, const char* table,
+                                  const char* set, absl::FunctionRef<bool(ByteSpan)> visit) {
+  // The table is attribute 1 of every message, the set 2 of those that ask for elements.
+  static_assert(int{NFTA_RULE_TABLE} == int{NFTA_TABLE_NAME} && int{NFTA_SET_TABLE} == int{NFTA_TABLE_NAME} &&
+                int{NFTA_SET_ELEM_LIST_TABLE} == int{NFTA_TABLE_NAME});
+  alignas(nlmsghdr) std::array<char, 1024> buffer = {};
+  nlmsghdr* request = nftnl_nlmsg_build_hdr(buffer.data(), NftType(message), family,
+                                            dump ? uint16_t{NLM_F_DUMP} : uint16_t{0}, sequence_++);
+  if (table != nullptr) mnl_attr_put_strz(request, NFTA_TABLE_NAME, table);
+  if (set != nullptr && !mnl_attr_put_strz_check(request, buffer.size(), NFTA_SET_ELEM_LIST_SET, set)) {
+    return absl::InternalError("set name too long");
+  }
+  return Ask(transport, ByteSpan(reinterpret_cast<const uint8_t*>(buffer.data()), request->nlmsg_len), visit);
+}
+
+absl::StatusOr<Generation> NftDataplane::CurrentGeneration() {
+  absl::StatusOr<Generation> generation = absl::DataLossError("no generation in the kernel's answer");
+  const absl::Status status =
+      AskNft(*transport_, NFT_MSG_GETGEN, AF_UNSPEC, /*dump=*/false, nullptr, nullptr, [&](ByteSpan message) {
+        generation = DecodeGeneration(message);
+        return false;
+      });
+  PM_RETURN_IF_ERROR(Annotate(status, "read the nf_tables generation"));
+  return generation;
+}
+
+absl::Status NftDataplane::ReadTable(Family family, Transport& transport, RulesetDecoder& decoder) {
+  absl::Status decoded;
+  const auto add = [&](ByteSpan message) {
+    decoded.Update(decoder.Add(message));
+    return true;
+  };
+  const auto list = [&](uint16_t message, bool dump, absl::string_view what) {
+    absl::Status status = AskNft(transport, message, FamilyNumber(family), dump, nft::kTableName, nullptr, add);
+    status.Update(decoded);
+    return Annotate(status, absl::StrCat("list ", what, " of ", nft::kTableName, " (", FamilyName(family), ")"));
+  };
+  const absl::Status table = list(NFT_MSG_GETTABLE, /*dump=*/false, "the table");
+  if (absl::IsNotFound(table)) return absl::OkStatus();
+  PM_RETURN_IF_ERROR(table);
+  PM_RETURN_IF_ERROR(list(NFT_MSG_GETCHAIN, /*dump=*/true, "the chains"));
+  PM_RETURN_IF_ERROR(list(NFT_MSG_GETRULE, /*dump=*/true, "the rules"));
+  return list(NFT_MSG_GETSET, /*dump=*/true, "the sets");
+}
+
+absl::Status NftDataplane::ReadElements(const RulesetDecoder::SetRef& set, std::unique_ptr<Transport>& transport,
+                                        RulesetDecoder& decoder) {
+  if (set.dynamic) return absl::OkStatus();  // the kernel fills them
+  const auto limit = static_cast<size_t>(options_.max_listed_elements);
+  if (set.count.has_value() && *set.count > limit) {
+    decoder.CutShort(set.family, set.name);
+    return absl::OkStatus();
+  }
+  bool too_large = false;
+  absl::Status decoded;
+  absl::Status status = AskNft(*transport, NFT_MSG_GETSETELEM, FamilyNumber(set.family), /*dump=*/true, nft::kTableName,
+                               set.name.c_str(), [&](ByteSpan message) {
+                                 decoded.Update(decoder.Add(message));
+                                 too_large = decoder.ElementsOf(set.family, set.name) > limit;
+                                 return !too_large;
+                               });
+  status.Update(decoded);
+  if (status.ok() && too_large) {
+    decoder.CutShort(set.family, set.name);
+    PM_ASSIGN_OR_RETURN(transport, transport->Reopen());
+  }
+  return Annotate(
+      status, absl::StrCat("list the elements of ", nft::kTableName, "/", set.name, " (", FamilyName(set.family), ")"));
+}
+
+absl::Status NftDataplane::Read(RulesetDecoder& decoder) {
+  PM_ASSIGN_OR_RETURN(std::unique_ptr<Transport> transport, transport_->Reopen());
+  for (const Family family : kFamilies) PM_RETURN_IF_ERROR(ReadTable(family, *transport, decoder));
+  for (const RulesetDecoder::SetRef& set : decoder.sets()) {
+    PM_RETURN_IF_ERROR(ReadElements(set, transport, decoder));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Observation> NftDataplane::Observe() {
+  absl::Status last;
+  for (int attempt = 0; attempt < kObserveAttempts; ++attempt) {
+    PM_ASSIGN_OR_RETURN(const Generation before, CurrentGeneration());
+    RulesetDecoder decoder;
+    last = Read(decoder);
+    if (!last.ok()) {
+      if (!WorthRetrying(last)) return last;
+      continue;
+    }
+    PM_ASSIGN_OR_RETURN(const Generation after, CurrentGeneration());
+    if (before == after) return Observation{.ruleset = decoder.Finish(), .generation = after};
+    last = absl::DataLossError("the ruleset changed while it was read");
+  }
+  last = Annotate(last, absl::StrCat("read our tables, ", kObserveAttempts, " times"));
+  return absl::IsNotFound(last) ? absl::DataLossError(last.message()) : last;
+}
+
+absl::StatusOr<CommitReport> NftDataplane::Commit(const nft::ChangeSet& changes, Generation guard) {
+  CommitReport report{.ops = static_cast<int>(changes.size()), .generation = guard};
+  PM_ASSIGN_OR_RETURN(const Batch batch, EncodeBatch(changes, sequence_, guard));
+  if (batch.empty()) return report;
+  sequence_ = batch.last_sequence() + 2;
+  report.messages = batch.messages();
+  report.bytes = static_cast<int64_t>(batch.bytes().size());
+
+  PM_RETURN_IF_ERROR(Annotate(transport_->Send(batch.bytes()), "commit to nf_tables"));
+  PM_ASSIGN_OR_RETURN(const Outcome outcome, ReceiveOutcome(*transport_, batch));
+  if (outcome.first_error.has_value()) return CommitError(*outcome.first_error, batch, changes);
+  if (outcome.reached != kUnknownGeneration) {
+    // The kernel announces a generation only once it is in force.
+    report.generation = outcome.reached;
+    return report;
+  }
+  if (!outcome.acknowledged || outcome.lost) {
+    return absl::UnavailableError(
+        "commit to nf_tables: the kernel's answer was lost; whether it took effect is unknown");
+  }
+  // Accepted, and nothing came of it: all of it was there already. Then the generation is still the guard's, unless
+  // somebody else moved it since; and without a guard it is anybody's.
+  if (guard != kUnknownGeneration) {
+    PM_ASSIGN_OR_RETURN(const Generation now, CurrentGeneration());
+    if (now != guard) report.generation = kUnknownGeneration;
+  }
+  return report;
+}
+
+}  // namespace pointsman::nl
+
+namespace pointsman {
+
+absl::StatusOr<std::unique_ptr<Dataplane>> OpenNftDataplane(const NftOptions& options) {
+  PM_ASSIGN_OR_RETURN(std::unique_ptr<nl::Socket> socket, nl::Socket::Open());
+  auto dataplane = std::make_unique<nl::NftDataplane>(std::move(socket), options);
+  const absl::Status status = dataplane->CurrentGeneration().status();
+  if (absl::IsPermissionDenied(status)) return absl::PermissionDeniedError(nl::kNeedsNetAdmin);
+  if (!status.ok()) return absl::UnavailableError(absl::StrCat("no nf_tables in this kernel: ", status.message()));
+  return absl::StatusOr<std::unique_ptr<Dataplane>>(std::move(dataplane));
+}
+
+absl::Status CheckNetAdmin() {
+  // The kernel asks for the capability before it looks at a request, be it only a question.
+  const absl::StatusOr<std::unique_ptr<Dataplane>> dataplane = OpenNftDataplane();
+  return absl::IsPermissionDenied(dataplane.status()) ? dataplane.status() : absl::OkStatus();
+}
+
+}  // namespace pointsman

@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netlink/nft/encode.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+#include "netlink/core/uapi.h"
+#include "netlink/nft/fields.h"
+#include "netlink/nft/userdata.h"
+#include "pointsman/status.h"
+
+namespace pointsman::nl {
+namespace {
+
+using nft::Bytes;
+
+// Upper bounds of what a piece takes as attributes. Strings are at most kMaxName long.
+constexpr size_t kMaxName = NFT_NAME_MAXLEN - 1;
+constexpr size_t kObjectReserve = 2048;   // a table, chain or set; a rule without its expressions
+constexpr size_t kExprReserve = 768;      // the largest: immediate with a chain, dynset with a set
+constexpr size_t kElementReserve = 1024;  // key, end, data or chain, comment; and an end element
+constexpr size_t kMaxExprs = 128;         // NFT_RULE_MAXEXPRS
+constexpr size_t kMaxCmp = 16;            // sizeof(struct nft_data)
+
+template <auto kFree>
+struct Free {
+  template <typename T>
+  void operator()(T* object) const {
+    kFree(object);
+  }
+};
+using TablePtr = std::unique_ptr<nftnl_table, Free<nftnl_table_free>>;
+using ChainPtr = std::unique_ptr<nftnl_chain, Free<nftnl_chain_free>>;
+using RulePtr = std::unique_ptr<nftnl_rule, Free<nftnl_rule_free>>;
+using SetPtr = std::unique_ptr<nftnl_set, Free<nftnl_set_free>>;
+
+absl::Status CheckName(absl::string_view kind, const std::string& name) {
+  if (name.empty() || name.size() > kMaxName || name.find('\0') != std::string::npos) {
+    return absl::InternalError(absl::StrCat("not a ", kind, " name: \"", name, "\""));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckComment(const std::string& comment) {
+  if (comment.size() > nft::kMaxComment || comment.find('\0') != std::string::npos) {
+    return absl::InternalError(
+        absl::StrCat("comment of ", comment.size(), " bytes; at most ", nft::kMaxComment, ", without NUL"));
+  }
+  return absl::OkStatus();
+}
+
+// --- expressions
+// --------------------------------------------------------------------------------------------------------
+//
+// NFTA_RULE_EXPRESSIONS { NFTA_LIST_ELEM { NFTA_EXPR_NAME, NFTA_EXPR_DATA { NFTA_<name>_* } } ... }
+
+class ExprEncoder {
+ public:
+  ExprEncoder(Family family, nftnl_rule* rule) : family_(family), rule_(rule) {}
+
+  absl::Status Put(const nft::Expr& expr) {
+    std::visit([this](const auto& e) { PutOne(e); }, expr);
+    return status_;
+  }
+
+ private:
+  // The expression belongs to the rule from the start; attributes are set while it is in it.
+  nftnl_expr* Start(const char* name) {
+    nftnl_expr* expr = nftnl_expr_alloc(name);
+    PM_CHECK(expr != nullptr);
+    nftnl_rule_add_expr(rule_, expr);
+    return expr;
+  }
+
+  void PutReg(nftnl_expr* expr, uint16_t attribute, nft::Reg reg) {
+    if (reg > 15) return Fail(absl::StrCat("no register ", int{reg}));
+    // As the kernel reports them: the 128-bit registers by their old numbers.
+    nftnl_expr_set_u32(expr, attribute, reg % 4 == 0 ? NFT_REG_1 + reg / 4u : NFT_REG32_00 + uint32_t{reg});
+  }
+
+  void Fail(std::string why) {
+    if (status_.ok()) status_ = absl::InternalError(why);
+  }
+
+  void PutSetName(nftnl_expr* expr, uint16_t attribute, const std::string& name) {
+    if (absl::Status status = CheckName("set", name); !status.ok()) return Fail(std::string(status.message()));
+    nftnl_expr_set_str(expr, attribute, name.c_str());
+  }
+
+  // NFTA_PAYLOAD_{DREG, BASE, OFFSET, LEN}
+  void PutOne(const nft::Payload& e) {
+    nftnl_expr* expr = Start("payload");
+    PutReg(expr, NFTNL_EXPR_PAYLOAD_DREG, e.dreg);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, static_cast<uint32_t>(e.base));
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, e.offset);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, e.len);
+  }
+
+  // NFTA_META_{KEY, DREG}
+  void PutOne(const nft::MetaLoad& e) {
+    nftnl_expr* expr = Start("meta");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, static_cast<uint32_t>(e.key));
+    PutReg(expr, NFTNL_EXPR_META_DREG, e.dreg);
+  }
+
+  // NFTA_META_{KEY, SREG}
+  void PutOne(const nft::MetaSet& e) {
+    nftnl_expr* expr = Start("meta");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, static_cast<uint32_t>(e.key));
+    PutReg(expr, NFTNL_EXPR_META_SREG, e.sreg);
+  }
+
+  // NFTA_CT_{KEY, DIRECTION, DREG}; tuple keys have a direction, the others must not.
+  void PutOne(const nft::CtLoad& e) {
+    nftnl_expr* expr = Start("ct");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, static_cast<uint32_t>(e.key));
+    const bool tuple = e.key != nft::CtLoad::Key::kState && e.key != nft::CtLoad::Key::kStatus;
+    if (tuple) nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, e.original ? 0 : 1);  // IP_CT_DIR_ORIGINAL, IP_CT_DIR_REPLY
+    if (!tuple && e.original) Fail("ct state and ct status have no direction");
+    PutReg(expr, NFTNL_EXPR_CT_DREG, e.dreg);
+  }
+
+  // NFTA_FIB_{DREG, RESULT, FLAGS}
+  void PutOne(const nft::FibLoad& e) {
+    nftnl_expr* expr = Start("fib");
+    PutReg(expr, NFTNL_EXPR_FIB_DREG, e.dreg);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, e.result);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, e.flags);
+  }
+
+  // NFTA_NG_{DREG, MODULUS, TYPE, OFFSET}
+  void PutOne(const nft::Numgen& e) {
+    nftnl_expr* expr = Start("numgen");
+    PutReg(expr, NFTNL_EXPR_NG_DREG, e.dreg);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NG_MODULUS, e.modulus);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NG_TYPE, NFT_NG_RANDOM);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NG_OFFSET, 0);
+  }
+
+  // NFTA_BYTEORDER_{SREG, DREG, OP, LEN, SIZE}
+  void PutOne(const nft::Byteorder& e) {
+    nftnl_expr* expr = Start("byteorder");
+    PutReg(expr, NFTNL_EXPR_BYTEORDER_SREG, e.sreg);
+    PutReg(expr, NFTNL_EXPR_BYTEORDER_DREG, e.dreg);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BYTEORDER_LEN, e.len);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BYTEORDER_SIZE, e.size);
+  }
+
+  // NFTA_CMP_{SREG, OP, DATA { NFTA_DATA_VALUE }}
+  void PutOne(const nft::Cmp& e) {
+    if (e.data.empty() || e.data.size() > kMaxCmp) return Fail(absl::StrCat("cmp with ", e.data.size(), " bytes"));
+    nftnl_expr* expr = Start("cmp");
+    PutReg(expr, NFTNL_EXPR_CMP_SREG, e.sreg);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_OP, static_cast<uint32_t>(e.op));
+    nftnl_expr_set(expr, NFTNL_EXPR_CMP_DATA, e.data.data(), static_cast<uint32_t>(e.data.size()));
+  }
+
+  // NFTA_BITWISE_{SREG, DREG, OP, LEN, MASK { NFTA_DATA_VALUE }, XOR { NFTA_DATA_VALUE }}
+  void PutOne(const nft::Bitwise& e) {
+    nftnl_expr* expr = Start("bitwise");
+    PutReg(expr, NFTNL_EXPR_BITWISE_SREG, e.sreg);
+    PutReg(expr, NFTNL_EXPR_BITWISE_DREG, e.dreg);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(e.mask));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &e.mask, sizeof(e.mask));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &e.xor_value, sizeof(e.xor_value));
+  }
+
+  // NFTA_LOOKUP_{SET, SREG, DREG, FLAGS}; the verdict register is a destination like any other.
+  void PutOne(const nft::Lookup& e) {
+    nftnl_expr* expr = Start("lookup");
+    PutReg(expr, NFTNL_EXPR_LOOKUP_SREG, e.sreg);
+    PutSetName(expr, NFTNL_EXPR_LOOKUP_SET, e.set);
+    if (e.result == nft::Lookup::Result::kData) PutReg(expr, NFTNL_EXPR_LOOKUP_DREG, e.dreg);
+    if (e.result == nft::Lookup::Result::kVerdict) {
+      nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_VERDICT);
+    }
+    if (e.result != nft::Lookup::Result::kData && e.dreg != 0) Fail("lookup without data has no data register");
+    if (e.inverted) nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+  }
+
+  // NFTA_DYNSET_{SET_NAME, SREG_KEY, SREG_DATA, OP, TIMEOUT}
+  void PutOne(const nft::Dynset& e) {
+    nftnl_expr* expr = Start("dynset");
+    PutReg(expr, NFTNL_EXPR_DYNSET_SREG_KEY, e.key);
+    if (e.data.has_value()) PutReg(expr, NFTNL_EXPR_DYNSET_SREG_DATA, *e.data);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP, static_cast<uint32_t>(e.op));
+    PutSetName(expr, NFTNL_EXPR_DYNSET_SET_NAME, e.set);
+    if (e.timeout > absl::ZeroDuration()) {
+      nftnl_expr_set_u64(expr, NFTNL_EXPR_DYNSET_TIMEOUT, static_cast<uint64_t>(absl::ToInt64Milliseconds(e.timeout)));
+    }
+  }
+
+  // NFTA_IMMEDIATE_{DREG, DATA { NFTA_DATA_VERDICT { NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN } }}
+  void PutOne(const nft::Immediate& e) {
+    nftnl_expr* expr = Start("immediate");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, static_cast<uint32_t>(e.verdict.code));
+    if (e.verdict.code == nft::Verdict::Code::kJump || e.verdict.code == nft::Verdict::Code::kGoto) {
+      if (absl::Status status = CheckName("chain", e.verdict.chain); !status.ok()) {
+        return Fail(std::string(status.message()));
+      }
+      nftnl_expr_set_str(expr, NFTNL_EXPR_IMM_CHAIN, e.verdict.chain.c_str());
+    } else if (!e.verdict.chain.empty()) {
+      Fail("verdict with a chain it does not go to");
+    }
+  }
+
+  // NFTA_NAT_{TYPE, FAMILY, REG_ADDR_MIN, REG_PROTO_MIN}
+  void PutOne(const nft::Dnat& e) {
+    nftnl_expr* expr = Start("nat");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_NAT_FAMILY, FamilyNumber(family_));
+    PutReg(expr, NFTNL_EXPR_NAT_REG_ADDR_MIN, e.addr);
+    PutReg(expr, NFTNL_EXPR_NAT_REG_PROTO_MIN, e.port);
+  }
+
+  // NFTA_MASQ_FLAGS
+  void PutOne(const nft::Masquerade& e) {
+    nftnl_expr* expr = Start("masq");
+    if (e.fully_random) nftnl_expr_set_u32(expr, NFTNL_EXPR_MASQ_FLAGS, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+  }
+
+  // NFTA_REJECT_{TYPE, ICMP_CODE}
+  void PutOne(const nft::Reject& e) {
+    nftnl_expr* expr = Start("reject");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_REJECT_TYPE, static_cast<uint32_t>(e.type));
+    nftnl_expr_set_u8(expr, NFTNL_EXPR_REJECT_CODE, e.code);
+    if (e.type == nft::Reject::Type::kTcpReset && e.code != 0) Fail("a TCP reset has no ICMP code");
+  }
+
+  void PutOne(const nft::Foreign& e) { Fail(absl::StrCat("expression ", e.name, " is not one we write")); }
+
+  const Family family_;
+  nftnl_rule* const rule_;
+  absl::Status status_;
+};
+
+// --- elements
+// -----------------------------------------------------------------------------------------------------------
+//
+// NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS {
+//   NFTA_LIST_ELEM {
+//     NFTA_SET_ELEM_FLAGS                             end of an interval in a set of one field; catch-all
+//     NFTA_SET_ELEM_KEY { NFTA_DATA_VALUE }
+//     NFTA_SET_ELEM_KEY_END { NFTA_DATA_VALUE }       interval of a concatenation, inclusive
+//     NFTA_SET_ELEM_DATA { NFTA_DATA_VALUE } or { NFTA_DATA_VERDICT { NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN } }
+//     NFTA_SET_ELEM_USERDATA
+//   } ...
+// }
+//
+// Written with libmnl rather than as nftnl_set_elem objects: there are hundreds of thousands of them.
+
+void PutBytes(nlmsghdr* message, uint16_t type, const Bytes& bytes) {
+  nlattr* nest = mnl_attr_nest_start(message, type);
+  mnl_attr_put(message, NFTA_DATA_VALUE, bytes.size(), bytes.data());
+  mnl_attr_nest_end(message, nest);
+}
+
+void PutUserdata(nlmsghdr* message, const std::vector<uint8_t>& userdata) {
+  if (!userdata.empty()) mnl_attr_put(message, NFTA_SET_ELEM_USERDATA, userdata.size(), userdata.data());
+}
+
+void PutVerdict(nlmsghdr* message, const nft::Verdict& verdict) {
+  nlattr* data = mnl_attr_nest_start(message, NFTA_SET_ELEM_DATA);
+  nlattr* nest = mnl_attr_nest_start(message, NFTA_DATA_VERDICT);
+  mnl_attr_put_u32(message, NFTA_VERDICT_CODE, htonl(static_cast<uint32_t>(verdict.code)));
+  if (!verdict.chain.empty()) mnl_attr_put_strz(message, NFTA_VERDICT_CHAIN, verdict.chain.c_str());
+  mnl_attr_nest_end(message, nest);
+  mnl_attr_nest_end(message, data);
+}
+
+bool AllOnes(const Bytes& bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0xff; });
+}
+
+// The key after `key`, which is not the last one.
+Bytes Successor(Bytes key) {
+  for (size_t i = key.size(); i-- > 0;) {
+    if (++key[i] != 0) break;
+  }
+  return key;
+}
+
+class ElementEncoder {
+ public:
+  ElementEncoder(Family family, const std::string& set, const nft::SetSpec& spec, Batch& batch)
+      : family_(family),
+        set_(set),
+        spec_(spec),
+        key_size_(FieldsBytes(spec.key)),
+        data_size_(FieldsBytes(spec.data)),
+        batch_(batch) {}
+
+  absl::Status Put(bool add, const std::vector<nft::Element>& elements) {
+    if (key_size_ == 0) return absl::InternalError("key of unknown length");
+    PM_RETURN_IF_ERROR(CheckName("set", set_));
+    for (size_t next = 0; next < elements.size();) {
+      const size_t reserve = std::min((elements.size() - next) * kElementReserve, kElementListBytes + kElementReserve);
+      nlmsghdr* message = batch_.BeginMessage(add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, add ? NLM_F_CREATE : 0,
+                                              family_, kObjectReserve + reserve);
+      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, nft::kTableName);
+      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set_.c_str());
+      nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
+      const size_t start = message->nlmsg_len;
+      for (; next < elements.size() && message->nlmsg_len - start < kElementListBytes; ++next) {
+        PM_RETURN_IF_ERROR(Annotate(Check(elements[next], add), absl::StrCat("element ", next)));
+        PutOne(message, elements[next], add);
+      }
+      mnl_attr_nest_end(message, list);
+      batch_.EndMessage();
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Check(const nft::Element& element, bool add) const {
+    if (element.key.size() != key_size_ && !element.key.empty()) {
+      return absl::InternalError(absl::StrCat("key of ", element.key.size(), " bytes in a set of ", key_size_));
+    }
+    const bool interval = spec_.interval && !element.key.empty();
+    if (element.value.end.size() != (interval ? key_size_ : 0)) {
+      return absl::InternalError(absl::StrCat("end of ", element.value.end.size(), " bytes in ",
+                                              interval ? "an interval set" : "a set without intervals"));
+    }
+    if (interval && element.value.end < element.key) return absl::InternalError("interval that ends before it starts");
+    if (!add) return absl::OkStatus();
+
+    PM_RETURN_IF_ERROR(CheckComment(element.value.comment));
+    if (const auto* verdict = std::get_if<nft::Verdict>(&element.value.data)) {
+      if (!spec_.verdicts) return absl::InternalError("verdict in a set that holds none");
+      const bool goes = verdict->code == nft::Verdict::Code::kJump || verdict->code == nft::Verdict::Code::kGoto;
+      if (goes) return CheckName("chain", verdict->chain);
+      return verdict->chain.empty() ? absl::OkStatus() : absl::InternalError("verdict with a chain it does not go to");
+    }
+    const auto* data = std::get_if<Bytes>(&element.value.data);
+    const size_t size = data == nullptr ? 0 : data->size();
+    if (spec_.verdicts || size != data_size_) {
+      return absl::InternalError(absl::StrCat("data of ", size, " bytes where the set holds ",
+                                              spec_.verdicts ? "verdicts" : absl::StrCat(data_size_)));
+    }
+    return absl::OkStatus();
+  }
+
+  void PutOne(nlmsghdr* message, const nft::Element& element, bool add) const {
+    const bool interval = spec_.interval && !element.key.empty();
+    const bool range = interval && spec_.key.size() > 1;
+    const bool edges = interval && spec_.key.size() == 1;
+    const bool open = edges && AllOnes(element.value.end);
+
+    nlattr* nest = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+    if (element.key.empty()) {
+      mnl_attr_put_u32(message, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_CATCHALL));
+    } else {
+      PutBytes(message, NFTA_SET_ELEM_KEY, element.key);
+    }
+    if (range) PutBytes(message, NFTA_SET_ELEM_KEY_END, element.value.end);
+    if (add) {
+      if (const auto* data = std::get_if<Bytes>(&element.value.data)) PutBytes(message, NFTA_SET_ELEM_DATA, *data);
+      if (const auto* verdict = std::get_if<nft::Verdict>(&element.value.data)) PutVerdict(message, *verdict);
+      PutUserdata(message, ElementUserdata(element.value.comment, open));
+    }
+    mnl_attr_nest_end(message, nest);
+    if (!edges || open) return;
+
+    nlattr* end = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+    mnl_attr_put_u32(message, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
+    PutBytes(message, NFTA_SET_ELEM_KEY, Successor(element.value.end));
+    mnl_attr_nest_end(message, end);
+  }
+
+  const Family family_;
+  const std::string& set_;
+  const nft::SetSpec& spec_;
+  const uint32_t key_size_;
+  const uint32_t data_size_;
+  Batch& batch_;
+};
+
+// --- ops
+// ----------------------------------------------------------------------------------------------------------------
+
+class OpEncoder {
+ public:
+  explicit OpEncoder(Batch& batch) : batch_(batch) {}
+
+  absl::Status operator()(const nft::AddTable& op) {
+    PM_RETURN_IF_ERROR(CheckComment(op.comment));
+    const TablePtr table(nftnl_table_alloc());
+    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, nft::kTableName);
+    nftnl_table_set_u32(table.get(), NFTNL_TABLE_FLAGS, 0);  // said, so that it wakes a dormant one
+    const std::vector<uint8_t> userdata = CommentUserdata(NFTNL_UDATA_TABLE_COMMENT, op.comment);
+    if (!userdata.empty()) {
+      nftnl_table_set_data(table.get(), NFTNL_TABLE_USERDATA, userdata.data(), static_cast<uint32_t>(userdata.size()));
+    }
+    return Message(NFT_MSG_NEWTABLE, NLM_F_CREATE, op.family,
+                   [&](nlmsghdr* message) { nftnl_table_nlmsg_build_payload(message, table.get()); });
+  }
+
+  absl::Status operator()(const nft::DeleteTable& op) {
+    const TablePtr table(nftnl_table_alloc());
+    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, nft::kTableName);
+    return Message(NFT_MSG_DELTABLE, 0, op.family,
+                   [&](nlmsghdr* message) { nftnl_table_nlmsg_build_payload(message, table.get()); });
+  }
+
+  absl::Status operator()(const nft::AddChain& op) {
+    PM_RETURN_IF_ERROR(CheckName("chain", op.name));
+    PM_RETURN_IF_ERROR(CheckComment(op.comment));
+    const ChainPtr chain = NewChain(op.name);
+    if (op.hook.has_value()) {
+      PM_RETURN_IF_ERROR(CheckName("chain type", op.hook->type));
+      nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TYPE, op.hook->type.c_str());
+      nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_HOOKNUM, static_cast<uint32_t>(op.hook->number));
+      nftnl_chain_set_s32(chain.get(), NFTNL_CHAIN_PRIO, op.hook->priority);
+      nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_POLICY, op.hook->drop_policy ? NF_DROP : NF_ACCEPT);
+    }
+    const std::vector<uint8_t> userdata = CommentUserdata(NFTNL_UDATA_CHAIN_COMMENT, op.comment);
+    if (!userdata.empty()) {
+      nftnl_chain_set_data(chain.get(), NFTNL_CHAIN_USERDATA, userdata.data(), static_cast<uint32_t>(userdata.size()));
+    }
+    return Message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, op.family,
+                   [&](nlmsghdr* message) { nftnl_chain_nlmsg_build_payload(message, chain.get()); });
+  }
+
+  absl::Status operator()(const nft::DeleteChain& op) {
+    PM_RETURN_IF_ERROR(CheckName("chain", op.name));
+    const ChainPtr chain = NewChain(op.name);
+    return Message(NFT_MSG_DELCHAIN, 0, op.family,
+                   [&](nlmsghdr* message) { nftnl_chain_nlmsg_build_payload(message, chain.get()); });
+  }
+
+  // A rule deletion that names no rule means all of them.
+  absl::Status operator()(const nft::FlushChain& op) {
+    PM_RETURN_IF_ERROR(CheckName("chain", op.name));
+    const RulePtr rule = NewRule(op.name);
+    return Message(NFT_MSG_DELRULE, 0, op.family,
+                   [&](nlmsghdr* message) { nftnl_rule_nlmsg_build_payload(message, rule.get()); });
+  }
+
+  absl::Status operator()(const nft::AddRule& op) {
+    PM_RETURN_IF_ERROR(CheckName("chain", op.chain));
+    PM_RETURN_IF_ERROR(CheckComment(op.rule.comment));
+    if (op.rule.exprs.size() > kMaxExprs) return absl::InternalError("rule with too many expressions");
+    const RulePtr rule = NewRule(op.chain);
+    ExprEncoder encoder(op.family, rule.get());
+    for (size_t i = 0; i < op.rule.exprs.size(); ++i) {
+      PM_RETURN_IF_ERROR(Annotate(encoder.Put(op.rule.exprs[i]), absl::StrCat("expression ", i)));
+    }
+    const std::vector<uint8_t> userdata = CommentUserdata(NFTNL_UDATA_RULE_COMMENT, op.rule.comment);
+    if (!userdata.empty()) {
+      nftnl_rule_set_data(rule.get(), NFTNL_RULE_USERDATA, userdata.data(), static_cast<uint32_t>(userdata.size()));
+    }
+    return Message(
+        NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, op.family,
+        [&](nlmsghdr* message) { nftnl_rule_nlmsg_build_payload(message, rule.get()); },
+        op.rule.exprs.size() * kExprReserve);
+  }
+
+  absl::Status operator()(const nft::AddSet& op) {
+    PM_RETURN_IF_ERROR(CheckName("set", op.name));
+    PM_RETURN_IF_ERROR(CheckComment(op.spec.comment));
+    const nft::SetSpec& spec = op.spec;
+    if (spec.key.size() > kMaxFields || spec.data.size() > kMaxFields) {
+      return absl::InternalError(absl::StrCat("more than ", kMaxFields, " fields"));
+    }
+    const uint32_t key_size = FieldsBytes(spec.key);
+    const uint32_t data_size = FieldsBytes(spec.data);
+    if (key_size == 0 || (data_size == 0 && !spec.data.empty())) return absl::InternalError("field of unknown length");
+    if (spec.verdicts && !spec.data.empty()) return absl::InternalError("a map of both verdicts and data");
+
+    const SetPtr set = NewSet(op.name);
+    const bool ranges = spec.interval && spec.key.size() > 1;
+    uint32_t flags = 0;
+    if (spec.interval) flags |= NFT_SET_INTERVAL;
+    if (ranges) flags |= NFT_SET_CONCAT;
+    if (spec.is_map()) flags |= NFT_SET_MAP;
+    if (spec.dynamic) flags |= NFT_SET_EVAL;
+    if (spec.has_timeout) flags |= NFT_SET_TIMEOUT;
+    nftnl_set_set_u32(set.get(), NFTNL_SET_FLAGS, flags);
+    nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_TYPE, TypeId(spec.key));
+    nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_LEN, key_size);
+    if (spec.is_map()) {
+      nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_TYPE, spec.verdicts ? uint32_t{NFT_DATA_VERDICT} : TypeId(spec.data));
+      nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_LEN, data_size);
+    }
+    // The kernel wants one, though nothing of ours refers to it: sets are named.
+    nftnl_set_set_u32(set.get(), NFTNL_SET_ID, batch_.last_sequence() + 1);
+    // NFTA_SET_DESC { NFTA_SET_DESC_SIZE, NFTA_SET_DESC_CONCAT { NFTA_LIST_ELEM { NFTA_SET_FIELD_LEN } ... } }
+    if (spec.size != 0) nftnl_set_set_u32(set.get(), NFTNL_SET_DESC_SIZE, spec.size);
+    if (ranges) {
+      std::vector<uint8_t> lengths;
+      for (const nft::Field field : spec.key) lengths.push_back(static_cast<uint8_t>(FieldBytes(field)));
+      nftnl_set_set_data(set.get(), NFTNL_SET_DESC_CONCAT, lengths.data(), static_cast<uint32_t>(lengths.size()));
+    }
+    if (spec.timeout > absl::ZeroDuration()) {
+      nftnl_set_set_u64(set.get(), NFTNL_SET_TIMEOUT, static_cast<uint64_t>(absl::ToInt64Milliseconds(spec.timeout)));
+    }
+    if (spec.gc_interval > absl::ZeroDuration()) {
+      nftnl_set_set_u32(set.get(), NFTNL_SET_GC_INTERVAL,
+                        static_cast<uint32_t>(absl::ToInt64Milliseconds(spec.gc_interval)));
+    }
+    const std::vector<uint8_t> userdata = SetUserdata(spec);
+    if (userdata.size() > NFT_USERDATA_MAXLEN) {
+      return absl::InternalError("comment too long beside the set's description of its key");
+    }
+    nftnl_set_set_data(set.get(), NFTNL_SET_USERDATA, userdata.data(), static_cast<uint32_t>(userdata.size()));
+    return Message(NFT_MSG_NEWSET, NLM_F_CREATE, op.family,
+                   [&](nlmsghdr* message) { nftnl_set_nlmsg_build_payload(message, set.get()); });
+  }
+
+  absl::Status operator()(const nft::DeleteSet& op) {
+    PM_RETURN_IF_ERROR(CheckName("set", op.name));
+    const SetPtr set = NewSet(op.name);
+    return Message(NFT_MSG_DELSET, 0, op.family,
+                   [&](nlmsghdr* message) { nftnl_set_nlmsg_build_payload(message, set.get()); });
+  }
+
+  // An element deletion that names no element means all of them.
+  absl::Status operator()(const nft::FlushSet& op) {
+    PM_RETURN_IF_ERROR(CheckName("set", op.name));
+    return Message(NFT_MSG_DELSETELEM, 0, op.family, [&](nlmsghdr* message) {
+      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, nft::kTableName);
+      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, op.name.c_str());
+    });
+  }
+
+  absl::Status operator()(const nft::AddElements& op) {
+    return ElementEncoder(op.family, op.set, op.spec, batch_).Put(/*add=*/true, op.elements);
+  }
+
+  absl::Status operator()(const nft::DeleteElements& op) {
+    return ElementEncoder(op.family, op.set, op.spec, batch_).Put(/*add=*/false, op.elements);
+  }
+
+ private:
+  template <typename Fill>
+  absl::Status Message(uint16_t type, uint16_t flags, Family family, Fill fill, size_t more = 0) {
+    nlmsghdr* message = batch_.BeginMessage(type, flags, family, kObjectReserve + more);
+    fill(message);
+    batch_.EndMessage();
+    return absl::OkStatus();
+  }
+
+  static ChainPtr NewChain(const std::string& name) {
+    ChainPtr chain(nftnl_chain_alloc());
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, nft::kTableName);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, name.c_str());
+    return chain;
+  }
+
+  static RulePtr NewRule(const std::string& chain) {
+    RulePtr rule(nftnl_rule_alloc());
+    nftnl_rule_set_str(rule.get(), NFTNL_RULE_TABLE, nft::kTableName);
+    nftnl_rule_set_str(rule.get(), NFTNL_RULE_CHAIN, chain.c_str());
+    return rule;
+  }
+
+  static SetPtr NewSet(const std::string& name) {
+    SetPtr set(nftnl_set_alloc());
+    nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, nft::kTableName);
+    nftnl_set_set_str(set.get(), NFTNL_SET_NAME, name.c_str());
+    return set;
+  }
+
+  Batch& batch_;
+};
+
+struct Describer {
+  template <typename... Parts>
+  static std::string Text(absl::string_view verb, Family family, const Parts&... parts) {
+    return absl::StrCat(verb, " ", nft::kTableName, parts..., family == Family::kIpv4 ? " (ip)" : " (ip6)");
+  }
+  std::string operator()(const nft::AddTable& op) const { return Text("add table", op.family); }
+  std::string operator()(const nft::DeleteTable& op) const { return Text("delete table", op.family); }
+  std::string operator()(const nft::AddChain& op) const { return Text("add chain", op.family, "/", op.name); }
+  std::string operator()(const nft::FlushChain& op) const { return Text("flush chain", op.family, "/", op.name); }
+  std::string operator()(const nft::DeleteChain& op) const { return Text("delete chain", op.family, "/", op.name); }
+  std::string operator()(const nft::AddRule& op) const { return Text("add rule", op.family, "/", op.chain); }
+  std::string operator()(const nft::AddSet& op) const {
+    return Text(op.spec.is_map() ? "add map" : "add set", op.family, "/", op.name);
+  }
+  std::string operator()(const nft::FlushSet& op) const { return Text("flush set", op.family, "/", op.name); }
+  std::string operator()(const nft::DeleteSet& op) const { return Text("delete set", op.family, "/", op.name); }
+  std::string operator()(const nft::AddElements& op) const { return Text("add element", op.family, "/", op.set); }
+  std::string operator()(const nft::DeleteElements& op) const { return Text("delete element", op.family, "/", op.set); }
+};
+
+}  // namespace
+
+absl::Status Encode(const nft::Op& op, Batch& batch) { return std::visit(OpEncoder(batch), op); }
+
+std::string Describe(const nft::Op& op) { return std::visit(Describer(), op); }
+
+absl::Status BlameOp(const absl::Status& status, const nft::ChangeSet& changes, int op) {
+  absl::Status blamed = Annotate(status, Describe(changes[static_cast<size_t>(op)]));
+  blamed.SetPayload(kFailedOpPayload, absl::Cord(absl::StrCat(op)));
+  return blamed;
+}
+
+absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard) {
+  Batch batch(sequence, guard);
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const int op = static_cast<int>(i);
+    batch.StartOp(op);
+    if (absl::Status status = Encode(changes[i], batch); !status.ok()) return BlameOp(status, changes, op);
+  }
+  if (!batch.empty()) batch.Finish();
+  return batch;
+}
+
+}  // namespace pointsman::nl

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one Service puts into the shared maps.
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "pointsman/nft_program.h"
+#include "rules/nft/element_order.h"
+#include "rules/nft/layout.h"
+
+namespace pointsman::nft {
+namespace {
+
+// nft comments are quoted strings without escapes, at most kMaxComment bytes.
+std::string Comment(const ServicePortName& name) {
+  std::string text = FormatServicePort(name);
+  for (char& c : text) {
+    if (c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  if (text.size() > kMaxComment) {
+    text.resize(kMaxComment - 3);
+    text += "...";
+  }
+  return text;
+}
+
+// Who sits in which slot: survivors of `before` stay where they are if that is below N, the rest fill the holes in order.
+std::vector<SocketAddr> AssignSlots(const std::vector<SocketAddr>& before, const std::vector<SocketAddr>& wanted) {
+  std::vector<std::optional<SocketAddr>> slots(wanted.size());
+  std::vector<SocketAddr> waiting;
+  absl::flat_hash_map<SocketAddr, uint32_t> seats;
+  for (uint32_t i = 0; i < before.size() && i < slots.size(); ++i) seats.try_emplace(before[i], i);
+  for (const SocketAddr& endpoint : wanted) {
+    const auto seat = seats.find(endpoint);
+    if (seat != seats.end()) {
+      slots[seat->second] = endpoint;
+    } else {
+      waiting.push_back(endpoint);
+    }
+  }
+  std::vector<SocketAddr> out;
+  out.reserve(slots.size());
+  auto next = waiting.begin();
+  for (const std::optional<SocketAddr>& slot : slots) out.push_back(slot ? *slot : *next++);
+  return out;
+}
+
+class ServiceCompiler {
+ public:
+  ServiceCompiler(const History& history, bool shrink, Fragment& out) : history_(history), shrink_(shrink), out_(out) {}
+
+  void Compile(const PortPlan& port) {
+    const std::string comment = Comment(port.name);
+    for (const Frontend& frontend : port.frontends) CompileFrontend(port, frontend, comment);
+    for (const IpAddr& addr : port.hairpin) {
+      out_.shared.push_back({addr.family(), kHairpin, {PairKey(addr, addr), {}}});
+    }
+  }
+
+ private:
+  void CompileFrontend(const PortPlan& port, const Frontend& frontend, const std::string& comment) {
+    const Match& match = frontend.match;
+    const Action& action = frontend.action;
+    const bool fenced = !action.allow.empty();
+    const char* const entry = fenced ? kFwNext : kFrontends;
+
+    switch (action.scope) {
+      case Scope::kCluster:
+      case Scope::kLocal:
+        AddVerdict(entry, match, FormatPickChain(List(port, match, action.scope == Scope::kLocal, entry, action.snat)),
+                   fenced ? "" : comment);
+        break;
+      case Scope::kExternalLocal:
+        AddVerdict(kExtInternal, match, FormatPickChain(List(port, match, false, kExtInternal, Snat::kNever)), "");
+        AddVerdict(kExtExternal, match, FormatPickChain(List(port, match, true, kExtExternal, Snat::kNever)), "");
+        AddVerdict(entry, match, kExtLocal, fenced ? "" : comment);
+        break;
+    }
+    if (fenced) {
+      AddVerdict(kFrontends, match, kFw, comment);
+      for (const Cidr& range : action.allow) {
+        Add(kFwSources, match, SourceKey(match, range.base()), {.end = SourceKey(match, range.last())});
+      }
+    }
+  }
+
+  // Puts the cluster or the local list of the frontend into its slots.
+  // Returns: the chain that picks from it; `entry` is the map whose element at `match` goes there.
+  PickChain List(const PortPlan& port, const Match& match, bool local, const char* entry, Snat snat) {
+    const char* const map = local ? kEndpointsLocal : kEndpoints;
+    const std::vector<SocketAddr>& wanted = local ? port.local : port.cluster;
+    const std::vector<SocketAddr> slots = AssignSlots(SlotsBefore(map, match), wanted);
+    for (uint32_t i = 0; i < slots.size(); ++i) {
+      Add(map, match, SlotKey(match, i), {.data = SocketAddrData(slots[i])});
+    }
+    return {.snat = snat, .local = local, .size = SizeClass(static_cast<uint32_t>(slots.size()), local, entry, match)};
+  }
+
+  std::vector<SocketAddr> SlotsBefore(const char* map, const Match& match) const {
+    std::vector<SocketAddr> slots;
+    const Family family = match.dest.family();
+    while (const ElementValue* value = history_.Find(family, map, SlotKey(match, static_cast<uint32_t>(slots.size())))) {
+      const auto* data = std::get_if<Bytes>(&value->data);
+      const auto addr = data == nullptr ? std::nullopt : ParseSocketAddrData(family, *data);
+      if (!addr) break;
+      slots.push_back(*addr);
+    }
+    return slots;
+  }
+
+  // The smallest power of two that holds `count`; but a larger one from before is kept until told to shrink, so that a
+  // list that swings around a power of two changes slots only.
+  uint32_t SizeClass(uint32_t count, bool local, const char* entry, const Match& match) {
+    const uint32_t fitting = std::bit_ceil(std::max(count, 1u));
+    const ElementValue* value = history_.Find(match.dest.family(), entry, FrontendKey(match));
+    const auto* verdict = value == nullptr ? nullptr : std::get_if<Verdict>(&value->data);
+    const auto before = verdict == nullptr ? std::nullopt : ParsePickChain(verdict->chain);
+    if (!before || before->local != local || before->size <= fitting) return fitting;
+    if (count > before->size / 4) return before->size;
+    if (shrink_) return fitting;
+    out_.shrinkable = true;
+    return before->size;
+  }
+
+  void AddVerdict(const char* map, const Match& match, std::string chain, std::string comment) {
+    Add(map, match, FrontendKey(match),
+        {.data = Verdict{Verdict::Code::kGoto, std::move(chain)}, .comment = std::move(comment)});
+  }
+
+  void Add(const char* set, const Match& match, Bytes key, ElementValue value) {
+    out_.elements.push_back({match.dest.family(), set, {std::move(key), std::move(value)}});
+  }
+
+  const History& history_;
+  const bool shrink_;
+  Fragment& out_;
+};
+
+}  // namespace
+
+Fragment CompileService(const ServicePlan& plan, const History& history, bool shrink) {
+  Fragment fragment;
+  ServiceCompiler compiler(history, shrink, fragment);
+  for (const PortPlan& port : plan.ports) compiler.Compile(port);
+  std::sort(fragment.elements.begin(), fragment.elements.end(), ElementLess{});
+  std::sort(fragment.shared.begin(), fragment.shared.end(), ElementLess{});
+  fragment.shared.erase(std::unique(fragment.shared.begin(), fragment.shared.end()), fragment.shared.end());
+  return fragment;
+}
+
+}  // namespace pointsman::nft

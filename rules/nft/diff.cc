@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+
+#include "pointsman/nft_program.h"
+#include "rules/nft/element_delta.h"
+
+namespace pointsman::nft {
+namespace {
+
+// What the kernel cannot change in place and no packet sees.
+SetSpec WithoutComment(SetSpec spec) {
+  spec.comment.clear();
+  return spec;
+}
+
+// One table against what is there of it.
+class TableDiff {
+ public:
+  TableDiff(Family family, const Table& want, const Table& have, Changes& out, ElementDelta& elements)
+      : family_(family), want_(want), have_(have), out_(out), elements_(elements) {}
+
+  void Run() {
+    // A set of another shape must go, and cannot while a rule refers to it: then all rules are written anew.
+    for (const auto& [name, set] : want_.sets) {
+      const auto there = have_.sets.find(name);
+      if (there != have_.sets.end() && WithoutComment(there->second.spec) != WithoutComment(set.spec)) {
+        reshaped_.insert(name);
+      }
+    }
+    if (!reshaped_.empty()) {
+      for (const auto& [name, chain] : have_.chains) out_.commit.push_back(FlushChain{family_, name});
+      // Rules of strangers' sets and verdict elements must not hold on to them either.
+      for (const std::string& name : reshaped_) out_.commit.push_back(FlushSet{family_, name});
+      for (const std::string& name : reshaped_) out_.commit.push_back(DeleteSet{family_, name});
+    }
+    Sets();
+    Chains();
+    Foreign();
+  }
+
+ private:
+  void Sets() {
+    static const auto* const kNone = new Set;
+    for (const auto& [name, set] : want_.sets) {
+      const auto there = have_.sets.find(name);
+      const bool fresh = there == have_.sets.end() || reshaped_.contains(name);
+      if (fresh) out_.commit.push_back(AddSet{family_, name, set.spec});
+      if (!set.spec.dynamic) Elements(name, set, fresh ? *kNone : there->second);
+    }
+  }
+
+  void Elements(const std::string& name, const Set& want, const Set& have) {
+    if (!have.complete) {
+      elements_.Flush(family_, name, want.spec);
+      for (const auto& [key, value] : want.elements) elements_.Add(family_, name, want.spec, {key, value});
+      return;
+    }
+    // Both are sorted by key: one walk.
+    auto w = want.elements.begin();
+    auto h = have.elements.begin();
+    while (w != want.elements.end() || h != have.elements.end()) {
+      if (h == have.elements.end() || (w != want.elements.end() && w->first < h->first)) {
+        elements_.Add(family_, name, want.spec, {w->first, w->second});
+        ++w;
+      } else if (w == want.elements.end() || h->first < w->first) {
+        elements_.Delete(family_, name, want.spec, {h->first, h->second});
+        ++h;
+      } else {
+        if (w->second != h->second) {
+          elements_.Delete(family_, name, want.spec, {h->first, h->second});
+          elements_.Add(family_, name, want.spec, {w->first, w->second});
+        }
+        ++w;
+        ++h;
+      }
+    }
+  }
+
+  // All chains before any rule: rules refer to chains in any direction.
+  void Chains() {
+    std::vector<std::string> rewritten;
+    for (const auto& [name, chain] : want_.chains) {
+      const auto there = have_.chains.find(name);
+      if (there == have_.chains.end()) {
+        out_.commit.push_back(AddChain{family_, name, chain.hook, chain.comment});
+        rewritten.push_back(name);
+      } else if (there->second.hook != chain.hook) {
+        // A hook cannot be changed in place.
+        out_.commit.push_back(FlushChain{family_, name});
+        out_.commit.push_back(DeleteChain{family_, name});
+        out_.commit.push_back(AddChain{family_, name, chain.hook, chain.comment});
+        rewritten.push_back(name);
+      } else if (!reshaped_.empty()) {
+        rewritten.push_back(name);  // flushed above
+      } else if (there->second.rules != chain.rules) {
+        out_.commit.push_back(FlushChain{family_, name});
+        rewritten.push_back(name);
+      }
+    }
+    for (const std::string& name : rewritten) {
+      for (const Rule& rule : want_.chains.at(name).rules) out_.commit.push_back(AddRule{family_, name, rule});
+    }
+  }
+
+  void Foreign() {
+    for (const auto& [name, chain] : have_.chains) {
+      if (!want_.chains.contains(name)) out_.sweep.push_back(FlushChain{family_, name});
+    }
+    for (const auto& [name, set] : have_.sets) {
+      if (!want_.sets.contains(name)) out_.sweep.push_back(FlushSet{family_, name});
+    }
+    for (const auto& [name, chain] : have_.chains) {
+      if (!want_.chains.contains(name)) out_.sweep.push_back(DeleteChain{family_, name});
+    }
+    for (const auto& [name, set] : have_.sets) {
+      if (!want_.sets.contains(name)) out_.sweep.push_back(DeleteSet{family_, name});
+    }
+  }
+
+  const Family family_;
+  const Table& want_;
+  const Table& have_;
+  Changes& out_;
+  ElementDelta& elements_;
+  absl::btree_set<std::string> reshaped_;
+};
+
+}  // namespace
+
+Changes Diff(const Ruleset& want, const Ruleset& have) {
+  static const auto* const kNone = new Table;
+  Changes changes;
+  ElementDelta elements;
+  for (const auto& [family, table] : want.tables) {
+    const auto there = have.tables.find(family);
+    if (there == have.tables.end()) changes.commit.push_back(AddTable{family, table.comment});
+    TableDiff(family, table, there == have.tables.end() ? *kNone : there->second, changes, elements).Run();
+  }
+  for (const auto& [family, table] : have.tables) {
+    if (!want.tables.contains(family)) changes.commit.push_back(DeleteTable{family});
+  }
+  std::move(elements).AppendTo(changes.commit);
+  return changes;
+}
+
+}  // namespace pointsman::nft

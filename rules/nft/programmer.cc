@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "pointsman/nft_program.h"
+#include "pointsman/status.h"
+#include "rules/nft/element_delta.h"
+#include "rules/nft/element_order.h"
+#include "rules/nft/layout.h"
+
+namespace pointsman::nft {
+namespace {
+
+using Fragments = absl::flat_hash_map<NamespacedName, std::shared_ptr<const Fragment>>;
+using SharedKey = std::pair<Family, Bytes>;  // in kHairpin, the only shared set
+
+void CollectChains(const Fragment& fragment, ChainNames& names) {
+  for (const SetElement& e : fragment.elements) {
+    if (const auto* verdict = std::get_if<Verdict>(&e.element.value.data)) names[e.family].insert(verdict->chain);
+  }
+}
+
+// Merges the elements of `fragment` into `ruleset`, which has the sets.
+void MergeInto(Ruleset& ruleset, const Fragment& fragment) {
+  for (const auto* list : {&fragment.elements, &fragment.shared}) {
+    for (const SetElement& e : *list) {
+      ruleset.tables[e.family].sets[e.set].elements[e.element.key] = e.element.value;
+    }
+  }
+}
+
+// Calls `removed` and `added` for what tells two sorted lists apart; an element with another value is both.
+template <typename Removed, typename Added>
+void Compare(const std::vector<SetElement>& before, const std::vector<SetElement>& after, Removed removed, Added added) {
+  auto b = before.begin();
+  auto a = after.begin();
+  while (b != before.end() || a != after.end()) {
+    if (b == before.end() || (a != after.end() && CompareElements(*a, *b) < 0)) {
+      added(*a++);
+    } else if (a == after.end() || CompareElements(*b, *a) < 0) {
+      removed(*b++);
+    } else {
+      if (b->element.value != a->element.value) {
+        removed(*b);
+        added(*a);
+      }
+      ++b;
+      ++a;
+    }
+  }
+}
+
+const Fragment& NoFragment() {
+  static const auto* const kNone = new Fragment;
+  return *kNone;
+}
+
+}  // namespace
+
+Ruleset CompileAll(absl::Span<const std::shared_ptr<const ServicePlan>> plans, const BaseSettings& settings) {
+  const std::unique_ptr<History> history = HistoryOf(NoFragment());
+  ChainNames chains;
+  std::vector<Fragment> fragments;
+  fragments.reserve(plans.size());
+  for (const auto& plan : plans) {
+    fragments.push_back(CompileService(*plan, *history, /*shrink=*/false));
+    CollectChains(fragments.back(), chains);
+  }
+  Ruleset ruleset = CompileBase(settings, chains);
+  for (const Fragment& fragment : fragments) MergeInto(ruleset, fragment);
+  return ruleset;
+}
+
+struct Programmer::Ledger {
+  // What the kernel was last told.
+  std::optional<Ruleset> observed;  // set between Observe and Accept: then this, and nothing below, is what it holds
+  bool known = false;
+  BaseSettings settings;
+  ChainNames chains;                                // pick chains that exist with the right rules
+  Fragments fragments;
+  absl::flat_hash_map<SharedKey, int> shared;       // how many fragments hold each shared element
+  absl::btree_set<NamespacedName> shrinkable;
+
+  // What Accept makes of it.
+  struct Staged {
+    BaseSettings settings;
+    ChainNames chains;                              // to add; those that are there already do no harm
+    Fragments fragments;                            // null: gone
+    absl::flat_hash_map<SharedKey, int> shared;     // changes of the counts
+  };
+  std::optional<Staged> staged;
+
+  std::shared_ptr<const Fragment> Held(const NamespacedName& name) const {
+    const auto it = fragments.find(name);
+    return it == fragments.end() ? nullptr : it->second;
+  }
+};
+
+Programmer::Programmer() : ledger_(std::make_unique<Ledger>()) {}
+Programmer::~Programmer() = default;
+Programmer::Programmer(Programmer&&) noexcept = default;
+Programmer& Programmer::operator=(Programmer&&) noexcept = default;
+
+bool Programmer::observed() const { return ledger_->known || ledger_->observed.has_value(); }
+const absl::btree_set<NamespacedName>& Programmer::shrinkable() const { return ledger_->shrinkable; }
+size_t Programmer::services() const { return ledger_->fragments.size(); }
+
+void Programmer::Observe(Ruleset have) {
+  ledger_->observed = std::move(have);
+  ledger_->known = false;
+  ledger_->staged.reset();
+}
+
+void Programmer::Doubt() {
+  ledger_->observed.reset();
+  ledger_->known = false;
+  ledger_->staged.reset();
+}
+
+Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, bool full, bool shrink) {
+  PM_CHECK(observed());
+  PM_CHECK(full || (ledger_->known && settings == ledger_->settings));
+  Ledger::Staged& staged = ledger_->staged.emplace();
+  staged.settings = settings;
+
+  // After an observation the kernel's own contents are the history; without one, what each Service was last given.
+  const std::unique_ptr<History> observed = ledger_->observed ? HistoryOf(*ledger_->observed) : nullptr;
+  for (const auto& [name, plan] : patch.services) {
+    std::shared_ptr<const Fragment> fragment;
+    if (plan != nullptr) {
+      const std::shared_ptr<const Fragment> held = ledger_->Held(name);
+      const std::unique_ptr<History> own = observed ? nullptr : HistoryOf(held ? *held : NoFragment());
+      fragment = std::make_shared<const Fragment>(CompileService(*plan, observed ? *observed : *own, shrink));
+    }
+    staged.fragments[name] = std::move(fragment);
+  }
+
+  if (full && ledger_->observed) {
+    // Chains of the layout that are there already stay, used or not.
+    for (const auto& [family, table] : ledger_->observed->tables) {
+      for (const auto& [name, chain] : table.chains) staged.chains[family].insert(name);
+    }
+    for (const auto& [name, fragment] : staged.fragments) {
+      if (fragment) CollectChains(*fragment, staged.chains);
+    }
+    Ruleset want = CompileBase(settings, staged.chains);
+    for (const auto& [name, fragment] : staged.fragments) {
+      if (fragment == nullptr) continue;
+      MergeInto(want, *fragment);
+      for (const SetElement& e : fragment->shared) ++staged.shared[{e.family, e.element.key}];
+    }
+    return Diff(want, *ledger_->observed);
+  }
+
+  Changes changes;
+  ElementDelta elements;
+  if (full) {
+    // A full patch names every Service there is: what it does not name is gone.
+    for (const auto& [name, fragment] : ledger_->fragments) staged.fragments.try_emplace(name, nullptr);
+  }
+  absl::flat_hash_map<SharedKey, int> counts;
+  ChainNames wanted;
+  for (const auto& [name, fragment] : staged.fragments) {
+    const std::shared_ptr<const Fragment> held = ledger_->Held(name);
+    const Fragment& before = held ? *held : NoFragment();
+    const Fragment& after = fragment ? *fragment : NoFragment();
+    Compare(
+        before.elements, after.elements,
+        [&](const SetElement& e) { elements.Delete(e.family, e.set, SpecOf(e.family, e.set), e.element); },
+        [&](const SetElement& e) { elements.Add(e.family, e.set, SpecOf(e.family, e.set), e.element); });
+    Compare(
+        before.shared, after.shared, [&](const SetElement& e) { --counts[{e.family, e.element.key}]; },
+        [&](const SetElement& e) { ++counts[{e.family, e.element.key}]; });
+    CollectChains(after, wanted);
+  }
+  for (const auto& [key, change] : counts) {
+    const auto it = ledger_->shared.find(key);
+    const int before = it == ledger_->shared.end() ? 0 : it->second;
+    const SetSpec& spec = SpecOf(key.first, kHairpin);
+    if (before == 0 && before + change > 0) elements.Add(key.first, kHairpin, spec, {key.second, {}});
+    if (before > 0 && before + change == 0) elements.Delete(key.first, kHairpin, spec, {key.second, {}});
+  }
+  staged.shared = std::move(counts);
+
+  // Chains named for the first time, or all that changed with the settings.
+  if (full && settings != ledger_->settings) {
+    Ruleset have = CompileBase(ledger_->settings, ledger_->chains);
+    staged.chains = ledger_->chains;
+    for (const auto& [family, names] : wanted) staged.chains[family].insert(names.begin(), names.end());
+    changes = Diff(CompileBase(settings, staged.chains), have);
+  } else {
+    bool fresh = false;
+    for (const auto& [family, names] : wanted) {
+      for (const std::string& name : names) {
+        if (!ParsePickChain(name) || ledger_->chains[family].contains(name)) continue;
+        staged.chains[family].insert(name);
+        fresh = true;
+      }
+    }
+    if (fresh) {
+      Ruleset want = CompileBase(settings, staged.chains);
+      Ruleset have = CompileBase(settings, ledger_->chains);
+      for (auto& [family, table] : want.tables) {
+        // Only what is new is of interest here.
+        for (const auto& [name, chain] : have.tables[family].chains) table.chains.try_emplace(name, chain);
+      }
+      changes = Diff(want, have);
+    }
+  }
+  std::move(elements).AppendTo(changes.commit);
+  return changes;
+}
+
+void Programmer::Accept() {
+  PM_CHECK(ledger_->staged.has_value());
+  Ledger::Staged staged = *std::move(ledger_->staged);
+  ledger_->staged.reset();
+  const bool fresh = ledger_->observed.has_value();
+  if (fresh) {
+    ledger_->fragments.clear();
+    ledger_->shared.clear();
+    ledger_->shrinkable.clear();
+    ledger_->chains.clear();
+    ledger_->observed.reset();
+    ledger_->known = true;
+  }
+  ledger_->settings = std::move(staged.settings);
+  for (auto& [family, names] : staged.chains) {
+    // With the chains they in turn go to.
+    for (const std::string& name : names) {
+      std::optional<PickChain> pick = ParsePickChain(name);
+      if (!pick) continue;
+      ledger_->chains[family].insert(name);
+      pick->snat = Snat::kNever;
+      ledger_->chains[family].insert(FormatPickChain(*pick));
+    }
+  }
+  for (auto& [name, fragment] : staged.fragments) {
+    if (fragment && fragment->shrinkable) {
+      ledger_->shrinkable.insert(name);
+    } else {
+      ledger_->shrinkable.erase(name);
+    }
+    if (fragment) {
+      ledger_->fragments[name] = std::move(fragment);
+    } else {
+      ledger_->fragments.erase(name);
+    }
+  }
+  for (const auto& [key, change] : staged.shared) {
+    const auto it = ledger_->shared.try_emplace(key, 0).first;
+    it->second += change;
+    if (it->second == 0) ledger_->shared.erase(it);
+  }
+}
+
+}  // namespace pointsman::nft

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "pointsman/plan.h"
+
+namespace pointsman {
+namespace {
+
+absl::btree_set<Match> MatchesOf(const ServicePlan& plan) {
+  absl::btree_set<Match> matches;
+  for (const PortPlan& port : plan.ports) {
+    for (const Frontend& frontend : port.frontends) matches.insert(frontend.match);
+  }
+  return matches;
+}
+
+// Takes out the frontends that another Service owns.
+void KeepOwned(ServicePlan& plan, const FrontendTable& table, Diagnostics& diagnostics) {
+  for (PortPlan& port : plan.ports) {
+    std::erase_if(port.frontends, [&](const Frontend& frontend) {
+      const NamespacedName* owner = table.Owner(frontend.match);
+      if (owner == nullptr || *owner == plan.service) return false;
+      diagnostics.push_back({.severity = Severity::kWarning,
+                             .where = "",
+                             .object = FormatKey({Kind::kService, plan.service}),
+                             .field = absl::StrCat("port \"", port.name.port, "\""),
+                             .problem = absl::StrCat(FormatMatch(frontend.match), " belongs to Service ",
+                                                     FormatName(*owner), ", which is older or sorts first"),
+                             .effect = "this address is left to it",
+                             .hint = "give one of them another address or port"});
+      return true;
+    });
+  }
+}
+
+}  // namespace
+
+PlanPatch Planner::Plan(const Store& store, const Touched& touched, const NodeInfo& node, const Policy& policy) {
+  absl::btree_set<NamespacedName> todo = touched.services;
+  if (touched.all) {
+    todo.merge(store.ServiceNames());
+    todo.insert(planned_.begin(), planned_.end());
+  }
+
+  // First every claim, then the verdicts: who owns a frontend must not depend on the order within one patch.
+  PlanPatch patch;
+  absl::btree_map<NamespacedName, ServicePlan> plans;
+  while (!todo.empty()) {
+    absl::btree_set<NamespacedName> handed_over;
+    for (const NamespacedName& name : todo) {
+      Diagnostics& diagnostics = patch.diagnostics[name];
+      diagnostics.clear();
+      ServicePlan plan{.service = name, .creation = absl::InfinitePast(), .ports = {}};
+      if (const Service* service = store.FindService(name)) {
+        BuiltService built = BuildService(*service, store.SlicesOf(name));
+        diagnostics = std::move(built.diagnostics);
+        plan = PlanService(name, built.ports, node, policy, diagnostics);
+      }
+      handed_over.merge(frontends_.Claim(name, plan.creation, MatchesOf(plan)));
+      plans[name] = std::move(plan);
+    }
+    todo.clear();
+    for (const NamespacedName& name : handed_over) {
+      if (!plans.contains(name)) todo.insert(name);
+    }
+  }
+  for (auto& [name, plan] : plans) {
+    KeepOwned(plan, frontends_, patch.diagnostics[name]);
+    if (plan.ports.empty()) {
+      planned_.erase(name);
+      patch.services[name] = nullptr;
+    } else {
+      planned_.insert(name);
+      patch.services[name] = std::make_shared<const ServicePlan>(std::move(plan));
+    }
+  }
+  return patch;
+}
+
+}  // namespace pointsman
