@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/loop/inbox.h"
+
+#include <poll.h>
+
+#include <set>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+
+#include "gtest/gtest.h"
+
+#include "tests/support/builders.h"
+
+namespace pointsman {
+namespace {
+
+using testing::Gone;
+using testing::Svc;
+
+bool IsReadable(const Inbox& inbox) {
+  pollfd fd = {inbox.fd(), POLLIN, 0};
+  return poll(&fd, 1, 0) == 1;
+}
+
+const absl::Time kNoon = absl::FromUnixSeconds(1'700'000'000);
+
+TEST(InboxTest, AnInboxIsQuietUntilSomethingIsPutAndAgainAfterTake) {
+  Inbox inbox;
+  EXPECT_FALSE(IsReadable(inbox));
+
+  inbox.Put({Svc("shop/web").Put()}, kNoon);
+  EXPECT_TRUE(IsReadable(inbox));
+
+  const ObjectBatch batch = inbox.Take();
+  ASSERT_EQ(batch.changes.size(), 1u);
+  EXPECT_EQ(FormatKey(batch.changes[0].key), "Service shop/web");
+  EXPECT_FALSE(IsReadable(inbox));
+  EXPECT_TRUE(inbox.Take().changes.empty());
+}
+
+TEST(InboxTest, TheNewestChangeOfAnObjectWins) {
+  Inbox inbox;
+  inbox.Put({Svc("shop/web").Tcp(80).Put(), Svc("shop/db").Put()}, kNoon);
+  inbox.Put({Svc("shop/web").Tcp(81).Put(), Gone(Kind::kService, "shop/db")}, kNoon);
+
+  const ObjectBatch batch = inbox.Take();
+
+  ASSERT_EQ(batch.changes.size(), 2u);
+  for (const ObjectChange& change : batch.changes) {
+    if (change.key.name.name == "db") {
+      EXPECT_EQ(change.object, nullptr);
+    } else {
+      EXPECT_EQ(std::get<Service>(*change.object), Svc("shop/web").Tcp(81).Build());
+    }
+  }
+}
+
+TEST(InboxTest, TheOldestTimeSurvivesCoalescingAndEndsWithTake) {
+  Inbox inbox;
+  inbox.Put({Svc("shop/web").Put()}, kNoon);
+  inbox.Put({Svc("shop/web").Tcp(80).Put()}, kNoon + absl::Seconds(5));
+  EXPECT_EQ(inbox.Take().oldest, kNoon);
+
+  inbox.Put({Svc("shop/web").Put()}, kNoon + absl::Seconds(9));
+  EXPECT_EQ(inbox.Take().oldest, kNoon + absl::Seconds(9));
+  EXPECT_EQ(inbox.Take().oldest, absl::InfiniteFuture());
+}
+
+TEST(InboxTest, AnEmptyPutIsNoNews) {
+  Inbox inbox;
+  inbox.Put({}, kNoon);
+
+  EXPECT_FALSE(IsReadable(inbox));
+  EXPECT_EQ(inbox.Take().oldest, absl::InfiniteFuture());
+}
+
+TEST(InboxTest, MarkSyncedWakesTheReaderAndLasts) {
+  Inbox inbox;
+  EXPECT_FALSE(inbox.synced());
+
+  inbox.MarkSynced();
+
+  EXPECT_TRUE(IsReadable(inbox));
+  EXPECT_TRUE(inbox.Take().changes.empty());
+  EXPECT_TRUE(inbox.synced());
+  EXPECT_FALSE(IsReadable(inbox));
+}
+
+TEST(InboxTest, NoPutIsLostOrTornWhileAReaderTakes) {
+  Inbox inbox;
+  constexpr int kPuts = 500;
+  std::thread writer([&] {
+    for (int i = 0; i < kPuts; ++i) {
+      // Two objects a Put: a Take must see both or neither.
+      inbox.Put({Svc(absl::StrCat("a/s", i)).Put(), Svc(absl::StrCat("b/s", i)).Put()}, kNoon);
+    }
+    inbox.MarkSynced();
+  });
+
+  std::set<std::string> seen;
+  bool torn = false;
+  for (bool last = false; !last;) {
+    pollfd fd = {inbox.fd(), POLLIN, 0};
+    ASSERT_EQ(poll(&fd, 1, 60'000), 1);
+    last = inbox.synced();
+    int of_a = 0;
+    int of_b = 0;
+    for (const ObjectChange& change : inbox.Take().changes) {
+      seen.insert(FormatKey(change.key));
+      ++(change.key.name.ns == "a" ? of_a : of_b);
+    }
+    torn |= of_a != of_b;
+  }
+  writer.join();
+
+  EXPECT_EQ(seen.size(), 2u * kPuts);
+  EXPECT_FALSE(torn);
+}
+
+}  // namespace
+}  // namespace pointsman
