@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+
 #include "pointsman/status.h"
 
 namespace pointsman {
@@ -67,8 +68,8 @@ absl::StatusOr<LocalDetector> ParseClusterCidr(const std::string& text) {
   for (const Cidr& cidr : cidrs) {
     std::optional<Cidr>& place = cidr.family() == Family::kIpv4 ? detector.ipv4 : detector.ipv6;
     if (place) {
-      return absl::InvalidArgumentError(absl::StrCat("two ", FormatFamily(cidr.family()), " CIDRs: ",
-                                                     FormatCidr(*place), " and ", FormatCidr(cidr)));
+      return absl::InvalidArgumentError(
+          absl::StrCat("two ", FormatFamily(cidr.family()), " CIDRs: ", FormatCidr(*place), " and ", FormatCidr(cidr)));
     }
     place = cidr;
   }

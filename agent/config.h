@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+
 #include "agent/source/allocate.h"
 #include "pointsman/nft_program.h"
 #include "pointsman/plan.h"
@@ -34,9 +35,10 @@ absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text);
 // This node as its Node object (null: there is none) and its interfaces show it.
 //
 // Inputs:  `addresses` live, sorted.
-// Returns: NodePorts answer at the first InternalIP of each family of the Node; without a Node, or with an explicit list of
-//          CIDRs, at every address of the interfaces (inside the CIDRs of that family, if it has any). Never at loopback, and
-//          at link-local addresses only where a CIDR names them.
+// Returns: NodePorts answer at the first InternalIP of each family of the Node; without a Node, or with an explicit
+// list of
+//          CIDRs, at every address of the interfaces (inside the CIDRs of that family, if it has any). Never at
+//          loopback, and at link-local addresses only where a CIDR names them.
 NodeInfo MakeNodeInfo(const Config& config, const Node* node, absl::Span<const IpAddr> addresses);
 
 nft::BaseSettings MakeBaseSettings(const Config& config, const Store& store);

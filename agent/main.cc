@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+
+#include <CLI/CLI.hpp>
+
 #include "agent/cmd/command.h"
 #include "agent/cmd/suggest.h"
 
@@ -20,14 +22,16 @@ void AddManifestFlags(CLI::App* app, Flags& flags) {
       ->required()
       ->type_name("PATH")
       ->option_text("PATH ...");
-  app->add_option("--allocate-from", flags.allocate_from,
-                  "give Services without a clusterIP (and nodePort) one from this range, always the same for the same Services")
+  app->add_option(
+         "--allocate-from", flags.allocate_from,
+         "give Services without a clusterIP (and nodePort) one from this range, always the same for the same Services")
       ->type_name("CIDR[,CIDR6]");
   app->add_option("--cluster-cidr", flags.cluster_cidr,
                   "where pods are; other sources are masqueraded on their way to a ClusterIP")
       ->type_name("CIDR[,CIDR6]");
-  app->add_option("--service-cidr", flags.service_cidr,
-                  "Service addresses, besides those of ServiceCIDR objects; a connection to one that nobody owns is refused")
+  app->add_option(
+         "--service-cidr", flags.service_cidr,
+         "Service addresses, besides those of ServiceCIDR objects; a connection to one that nobody owns is refused")
       ->type_name("CIDR,...");
   app->add_option("--nodeport-addresses", flags.node_port_addresses,
                   "where NodePorts answer: \"primary\" (the InternalIPs of this node's Node object; without one, every "
@@ -44,7 +48,8 @@ void AddManifestFlags(CLI::App* app, Flags& flags) {
 }
 
 void AddOutputFlag(CLI::App* app, Flags& flags) {
-  static const std::map<std::string, OutputFormat> kFormats = {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}};
+  static const std::map<std::string, OutputFormat> kFormats = {{"text", OutputFormat::kText},
+                                                               {"json", OutputFormat::kJson}};
   app->add_option("-o,--output", flags.output, "text, or json in the schema of nft -j")
       ->transform(CLI::CheckedTransformer(kFormats).description(""))
       ->type_name("text|json")
@@ -84,7 +89,8 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app{
-      "Programs the nodes' kernel with Kubernetes Services: compiles Services and EndpointSlices into nftables and keeps the "
+      "Programs the nodes' kernel with Kubernetes Services: compiles Services and EndpointSlices into nftables and "
+      "keeps the "
       "kernel equal to them.",
       "pointsman"};
   app.require_subcommand(1);
@@ -113,13 +119,15 @@ int Main(int argc, char** argv) {
   AddManifestFlags(diff, flags);
   AddOutputFlag(diff, flags);
   diff->footer(
-      "Lines with a minus are in the kernel and should not be, lines with a plus are missing. As JSON: the commands that would\n"
+      "Lines with a minus are in the kernel and should not be, lines with a plus are missing. As JSON: the commands "
+      "that would\n"
       "mend it. Needs CAP_NET_ADMIN; changes nothing.\nExit status: 0 no differences, 1 differences, 2 an error.");
 
   CLI::App* cleanup = app.add_subcommand("cleanup", "remove everything pointsman has put into the kernel");
   cleanup->add_flag("--dry-run", flags.dry_run, "only say what would be removed");
   AddOutputFlag(cleanup, flags);
-  cleanup->footer("Removes the tables `ip pointsman` and `ip6 pointsman`, nothing else.\nExit status: 0, or 2 on an error.");
+  cleanup->footer(
+      "Removes the tables `ip pointsman` and `ip6 pointsman`, nothing else.\nExit status: 0, or 2 on an error.");
 
   try {
     app.parse(argc, argv);

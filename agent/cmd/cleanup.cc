@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_format.h"
+
 #include "agent/cmd/command.h"
 #include "pointsman/netlink.h"
 #include "pointsman/nft_format.h"

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+
 #include "agent/cmd/command.h"
 #include "pointsman/netlink.h"
 #include "pointsman/status.h"
@@ -51,9 +52,7 @@ absl::StatusOr<Config> ParseConfig(const Flags& flags) {
   return config;
 }
 
-void PrintError(const absl::Status& status) {
-  absl::FPrintF(stderr, "pointsman: %s\n", std::string(status.message()));
-}
+void PrintError(const absl::Status& status) { absl::FPrintF(stderr, "pointsman: %s\n", std::string(status.message())); }
 
 std::vector<std::shared_ptr<const ServicePlan>> Desired::plans() const {
   std::vector<std::shared_ptr<const ServicePlan>> plans;
@@ -67,6 +66,7 @@ absl::StatusOr<Desired> LoadDesired(const Config& config) {
   Desired desired;
   desired.loaded = LoadManifests(config.manifests, config.allocate_from);
   Print(desired.loaded.diagnostics);
+  if (!desired.loaded.complete) return absl::NotFoundError("a path given with --manifests cannot be read");
 
   PM_ASSIGN_OR_RETURN(const std::vector<IpAddr> addresses, ReadAddresses());
   ObjectBatch batch;

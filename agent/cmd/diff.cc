@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+
 #include "agent/cmd/command.h"
 #include "pointsman/netlink.h"
 #include "pointsman/nft_format.h"
@@ -13,8 +14,8 @@
 namespace pointsman {
 namespace {
 
-// Prints changes as a difference: under each object what the kernel has too much, with a minus, and what it lacks, with a
-// plus.
+// Prints changes as a difference: under each object what the kernel has too much, with a minus, and what it lacks, with
+// a plus.
 class DiffPrinter {
  public:
   explicit DiffPrinter(const nft::Ruleset& have) : have_(have) {}
@@ -29,8 +30,8 @@ class DiffPrinter {
 
  private:
   void Heading(Family family, const std::string& object) {
-    lines_ = &objects_[absl::StrCat(family == Family::kIpv4 ? "ip " : "ip6 ", nft::kTableName, object.empty() ? "" : " ",
-                                    object)];
+    lines_ = &objects_[absl::StrCat(family == Family::kIpv4 ? "ip " : "ip6 ", nft::kTableName,
+                                    object.empty() ? "" : " ", object)];
   }
   void Line(char sign, const std::string& line) { absl::StrAppend(lines_, std::string(1, sign), "   ", line, "\n"); }
 
@@ -91,8 +92,8 @@ class DiffPrinter {
   std::string* lines_ = nullptr;                // of the object being printed
 };
 
-// The desired program against the kernel's. Where the order of slots and the width of a size class are history, the kernel's
-// own history counts: what it holds is right if it is one of the right ones.
+// The desired program against the kernel's. Where the order of slots and the width of a size class are history, the
+// kernel's own history counts: what it holds is right if it is one of the right ones.
 absl::StatusOr<std::pair<nft::Changes, nft::Ruleset>> Compare(const Config& config) {
   PM_ASSIGN_OR_RETURN(const Desired desired, LoadDesired(config));
   PM_ASSIGN_OR_RETURN(const std::unique_ptr<Dataplane> dataplane, OpenNftDataplane({.max_listed_elements = 1 << 30}));

@@ -14,8 +14,7 @@ int DumpCommand(const Flags& flags) {
     return 2;
   }
   const nft::Ruleset ruleset = nft::CompileAll(desired->plans(), desired->settings);
-  const std::string text =
-      flags.output == OutputFormat::kJson ? nft::FormatJson(ruleset) : nft::FormatText(ruleset);
+  const std::string text = flags.output == OutputFormat::kJson ? nft::FormatJson(ruleset) : nft::FormatText(ruleset);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     PrintError(absl::UnavailableError("cannot write to standard output"));
     return 2;

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+
 #include "agent/cmd/command.h"
 #include "agent/loop/inbox.h"
 #include "agent/reconcile/driver.h"
@@ -110,6 +111,10 @@ class Epoll {
 int RunOnce(const Config& config, Driver& driver, Inbox& inbox) {
   const LoadedManifests loaded = LoadManifests(config.manifests, config.allocate_from);
   for (const Diagnostic& diagnostic : loaded.diagnostics) ReportDiagnostic(diagnostic);
+  if (!loaded.complete) {
+    PrintError(absl::NotFoundError("a path given with --manifests cannot be read; nothing was changed"));
+    return 1;
+  }
   std::vector<ObjectChange> changes;
   for (const LocatedObject& object : loaded.objects) changes.push_back({KeyOf(*object.object), object.object});
   inbox.Put(std::move(changes), absl::Now());
@@ -187,8 +192,7 @@ int RunCommand(const Flags& flags) {
   Inbox inbox;
   Driver driver(*config, inbox, **dataplane, ReportDiagnostic, ReportPass, ReportError);
   driver.SetAddresses((*addresses)->addresses());
-  return flags.once ? RunOnce(*config, driver, inbox)
-                    : RunUntilTold(*config, driver, inbox, **addresses, signals);
+  return flags.once ? RunOnce(*config, driver, inbox) : RunUntilTold(*config, driver, inbox, **addresses, signals);
 }
 
 }  // namespace pointsman

@@ -7,12 +7,13 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+
 #include "pointsman/store.h"
 
 namespace pointsman {
 
-// Where sources leave objects, and the only hand-over between threads. Newest wins per key; the time of the oldest change
-// not yet taken survives coalescing.
+// Where sources leave objects, and the only hand-over between threads. Newest wins per key; the time of the oldest
+// change not yet taken survives coalescing.
 class Inbox {
  public:
   Inbox();

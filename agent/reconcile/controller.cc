@@ -19,8 +19,9 @@ Controller::Next Controller::Decide(absl::Time now) const {
   const bool guarded = aborts_ < options_.guarded_attempts;
   if (!known_) return {.what = Do::kObserve};
   if (dirty_ && refusals_ >= options_.failures_to_rebuild) return {.what = Do::kRebuild};
-  if (dirty_) return {.what = Do::kReconcile, .guarded = guarded};
+  // What is due goes along with whatever else there is: a cluster that is never quiet shrinks its lists too.
   if (now >= shrink_at_) return {.what = Do::kShrink, .guarded = guarded};
+  if (dirty_) return {.what = Do::kReconcile, .guarded = guarded};
   if (now >= check_at_) return {.what = Do::kCheckGeneration};
   return {.what = Do::kWait, .until = std::min(check_at_, shrink_at_)};
 }
@@ -33,17 +34,16 @@ void Controller::Observed(absl::Time now, const absl::Status& status, absl::Dura
   known_ = true;
   dirty_ = true;
   listing_ = true;
-  listing_cost_ = cost;
+  listed_at_ = now - cost;
 }
 
-void Controller::Committed(absl::Time now, const absl::Status& status, bool changed) {
+void Controller::Committed(absl::Time now, const absl::Status& status) {
   if (status.ok()) {
     dirty_ = false;
     aborts_ = failures_ = refusals_ = 0;
     retry_at_ = absl::InfinitePast();
-    shrink_at_ = absl::InfiniteFuture();
     check_at_ = now + options_.drift_check;
-    if (listing_ && !changed) check_at_ = std::max(check_at_, now + listing_cost_ * options_.listing_pause);
+    if (listing_) check_at_ = std::max(check_at_, now + (now - listed_at_) * options_.listing_pause);
     listing_ = false;
     return;
   }

@@ -14,10 +14,10 @@ class Controller {
     absl::Duration retry_max = absl::Seconds(30);
     absl::Duration drift_check = absl::Seconds(1);    // how often to ask for the generation
     absl::Duration shrink_after = absl::Seconds(60);  // a list must have been small for so long
-    // A listing that found nothing to repair is followed by a pause of so many times its own cost, so that strangers who
-    // commit all the time do not keep us listing.
+    // A listing is followed by a pause of so many times the cost of it and of its repairs, so that strangers who commit
+    // all the time do not keep us busy.
     int listing_pause = 20;
-    int guarded_attempts = 3;   // against strangers' commits; then without the guard
+    int guarded_attempts = 3;     // against strangers' commits; then without the guard
     int failures_to_rebuild = 3;  // refusals in a row after which our tables are written from nothing
   };
 
@@ -48,7 +48,7 @@ class Controller {
 
   // What came of it.
   void Observed(absl::Time now, const absl::Status& status, absl::Duration cost);
-  void Committed(absl::Time now, const absl::Status& status, bool changed);
+  void Committed(absl::Time now, const absl::Status& status);
   void GenerationChecked(absl::Time now, bool moved);
 
   bool idle() const { return synced_ && !dirty_ && known_; }
@@ -60,12 +60,12 @@ class Controller {
   Options options_;
   bool synced_ = false;
   bool dirty_ = true;
-  bool known_ = false;  // what the kernel holds is known
+  bool known_ = false;    // what the kernel holds is known
   bool listing_ = false;  // the commit to come is the first after a listing
   int aborts_ = 0;
   int failures_ = 0;
   int refusals_ = 0;
-  absl::Duration listing_cost_;
+  absl::Time listed_at_;  // when the listing began
   absl::Time retry_at_ = absl::InfinitePast();
   absl::Time check_at_ = absl::InfiniteFuture();
   absl::Time shrink_at_ = absl::InfiniteFuture();

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+
 #include "pointsman/status.h"
 
 namespace pointsman {
@@ -34,9 +35,11 @@ void Driver::SetAddresses(std::vector<IpAddr> addresses) {
 }
 
 void Driver::Wake() {
+  // In this order: what was there when the source said that it is all, is then among what is taken.
+  const bool synced = inbox_.synced();
   Merge(touched_, store_.Apply(inbox_.Take()));
   if (!touched_.empty()) controller_.Dirty();
-  if (inbox_.synced()) controller_.Synced();
+  if (synced) controller_.Synced();
 }
 
 absl::Time Driver::Step(absl::Time now) {
@@ -99,8 +102,7 @@ nft::Changes Driver::Stage(bool shrink, PassReport& report) {
 
 absl::Status Driver::Commit(const nft::ChangeSet& changes, bool guarded, PassReport& report) {
   if (changes.empty()) return absl::OkStatus();
-  PM_ASSIGN_OR_RETURN(const CommitReport done,
-                      dataplane_.Commit(changes, guarded ? generation_ : kUnknownGeneration));
+  PM_ASSIGN_OR_RETURN(const CommitReport done, dataplane_.Commit(changes, guarded ? generation_ : kUnknownGeneration));
   generation_ = done.generation;
   report.commit.ops += done.ops;
   report.commit.messages += done.messages;
@@ -127,7 +129,7 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   const absl::Status status = Commit(changes.commit, next.guarded && !rebuild, report);
   const absl::Time done = absl::Now();
   report.committing = done - start;
-  controller_.Committed(done, status, !changes.empty());
+  controller_.Committed(done, status);
   if (!status.ok()) {
     programmer_.Doubt();
     full_ = true;

@@ -8,6 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+
 #include "agent/config.h"
 #include "agent/loop/inbox.h"
 #include "agent/reconcile/controller.h"
@@ -19,8 +20,8 @@ namespace pointsman {
 
 // What one pass over the pipeline did.
 struct PassReport {
-  int services = 0;        // compiled
-  CommitReport commit;     // of all transactions of the pass
+  int services = 0;     // compiled
+  CommitReport commit;  // of all transactions of the pass
   int transactions = 0;
   bool full = false;
   absl::Duration planning;    // from objects to changes

@@ -45,7 +45,6 @@ class FileSource::Worker {
 
   void Run() {
     RunPass();
-    inbox_.MarkSynced();
     while (Wait()) {
       if (SteadyNow() >= NextPass()) RunPass();
     }
@@ -89,6 +88,11 @@ class FileSource::Worker {
     ManifestSet::Pass pass = manifests_.Load();
     for (const Diagnostic& diagnostic : pass.fresh) report_(diagnostic);
     inbox_.Put(Changes(pass.manifests.objects), std::min(known, absl::Now()));
+    // Not before every path was there once: a directory that is mounted late must not look like one that is empty.
+    if (!synced_ && pass.manifests.complete) {
+      synced_ = true;
+      inbox_.MarkSynced();
+    }
   }
 
   void TellWatching(const absl::Status& status) {
@@ -129,6 +133,7 @@ class FileSource::Worker {
   const int wake_fd_;
   PathWatch watch_;
   absl::Status watching_;
+  bool synced_ = false;
   Debounce debounce_;
   absl::Time first_event_ = absl::InfiniteFuture();  // of the burst, by the wall clock
   absl::Time poll_at_ = absl::InfiniteFuture();

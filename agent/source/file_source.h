@@ -16,7 +16,8 @@ namespace pointsman {
 
 // Keeps an Inbox up to date with the manifests under some paths, from a thread of its own.
 //
-// Every pass leaves the objects that changed, as one Put; the first is followed by MarkSynced, whatever was found.
+// Every pass leaves the objects that changed, as one Put; the first in which every path was there is followed by
+// MarkSynced, whatever was found in them.
 // Passes follow edits, renames into place, deletions, directories removed and made again, and the symlink swap of a
 // ConfigMap volume. A burst of events makes one pass: at once after a file was closed or renamed, 50 ms after the last
 // event otherwise, and never more than 500 ms after the first. Where inotify is not to be had, it looks every second

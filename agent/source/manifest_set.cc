@@ -89,12 +89,14 @@ ManifestSet::Listing ManifestSet::List() const {
       const int error = errno;
       if (!IsGone(error)) {
         listing.unknown.push_back(path);
+        listing.complete = false;
         listing.diagnostics.push_back(PathProblem(path, absl::StrCat("cannot be looked at: ", std::strerror(error)),
                                                   "what was read from it before is kept", ""));
         continue;
       }
       listing.diagnostics.push_back(
           PathProblem(path, "does not exist", "it contributes no objects", "it is read when it appears"));
+      listing.complete = false;
     } else if (S_ISDIR(info.st_mode)) {
       ListDirectory(path, listing);
     } else if (S_ISREG(info.st_mode) || (pipes_ && S_ISFIFO(info.st_mode))) {
@@ -132,6 +134,7 @@ void ManifestSet::ListDirectory(const std::string& path, Listing& listing) const
   }
   if (error != 0 && !IsGone(error)) {
     listing.unknown.push_back(path);
+    listing.complete = false;
     listing.diagnostics.push_back(PathProblem(path, absl::StrCat("cannot be listed: ", std::strerror(error)),
                                               "what was read from it before is kept", ""));
   }
@@ -179,6 +182,14 @@ bool ManifestSet::Refresh(const std::string& path, File& file) {
 }
 
 void ManifestSet::Take(const std::string& path, const std::string& text, File& file) {
+  if (text.empty() && !file.good.objects.empty()) {
+    // Half a write, or a full disk, far more often than a wish to delete.
+    file.news = true;
+    file.diagnostics = {
+        PathProblem(path, "is empty", KeptEffect(file.good), "remove the file to remove what it defined")};
+    file.diagnostics[0].severity = Severity::kWarning;
+    return;
+  }
   ParsedManifests parsed = ParseManifests(path, text);
   file.diagnostics = parsed.diagnostics;
   file.news = true;
@@ -216,6 +227,7 @@ ManifestSet::Pass ManifestSet::Load() {
   LoadedManifests& loaded = pass.manifests;
   Diagnostics shared = std::move(listing.diagnostics);
   loaded.files = static_cast<int>(files_.size());
+  loaded.complete = listing.complete;
   absl::btree_map<ObjectKey, LocatedObject> objects;
   for (const auto& [path, file] : files_) {
     loaded.diagnostics.insert(loaded.diagnostics.end(), file.diagnostics.begin(), file.diagnostics.end());

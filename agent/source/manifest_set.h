@@ -22,7 +22,8 @@ struct LoadedManifests {
   std::vector<LocatedObject> objects;  // unique by key, in order of key
   Diagnostics diagnostics;             // file by file, then those of the whole
   KindCounts other_kinds;
-  int files = 0;  // read, or kept from before
+  int files = 0;         // read, or kept from before
+  bool complete = true;  // false: a path given could not be looked into, so that more may exist
 };
 
 // Reads what is under `paths` once: a file, or every *.yaml, *.yml and *.json directly in a directory, dotfiles
@@ -48,8 +49,8 @@ class ManifestSet {
 
   // Reads what changed on disk since the last pass.
   //
-  // Errors:  a file that no longer parses, or cannot be read, keeps the objects of its last good version, with a
-  // Diagnostic;
+  // Errors:  a file that no longer parses, is empty or cannot be read keeps the objects of its last good version, with
+  // a Diagnostic;
   //          one that is gone loses them.
   Pass Load();
 
@@ -82,6 +83,7 @@ class ManifestSet {
   struct Listing {
     std::set<std::string> files;
     std::vector<std::string> unknown;  // directories that could not be listed
+    bool complete = true;              // every path given was looked into
     Diagnostics diagnostics;
   };
 

@@ -15,7 +15,10 @@ namespace {
 
 // Source: RFC 1123 section 2.1, as k8s.io/apimachinery IsDNS1123Label and IsDNS1123Subdomain read it.
 bool IsDnsName(absl::string_view name, size_t most, bool dots) {
-  const auto alnum = [](char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); };
+  const auto alnum = [](char at) {
+    const auto c = static_cast<unsigned char>(at);
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c);
+  };
   const auto inner = [&](char c) { return alnum(c) || c == '-' || (dots && c == '.'); };
   return !name.empty() && name.size() <= most && alnum(name.front()) && alnum(name.back()) &&
          std::all_of(name.begin(), name.end(), inner);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -92,7 +93,7 @@ class ManifestReader {
     if (ReadList(field, *kind, depth)) return;
     const KnownKind* known = FindKind(*kind);
     if (known == nullptr) {
-      ++parsed_.other_kinds[*kind];
+      ++parsed_.other_kinds[absl::Utf8SafeCHexEscape(*kind)];
       WarnOfSpelling(field["kind"], *kind);
     } else if (IsOurs(field, *known, api_version.value_or(""))) {
       ReadObject(root, known->kind);
@@ -132,7 +133,7 @@ class ManifestReader {
     const absl::string_view group = slash == absl::string_view::npos ? "" : api_version.substr(0, slash);
     const absl::string_view version = slash == absl::string_view::npos ? api_version : api_version.substr(slash + 1);
     if (group == known.group && absl::StrContains(known.versions, absl::StrCat(" ", version, " "))) return true;
-    ++parsed_.other_kinds[absl::StrCat(known.name, " (", api_version, ")")];
+    ++parsed_.other_kinds[absl::StrCat(known.name, " (", absl::Utf8SafeCHexEscape(api_version), ")")];
     if (group == known.group) {
       const std::string wanted = absl::StrCat(group, group.empty() ? "" : "/", "v1");
       field["apiVersion"].Warn(absl::StrCat(known.name, " in ", QuoteForUser(api_version), " is not supported"),

@@ -106,6 +106,11 @@ YamlField YamlField::Child(const YamlNode* node, std::string path) const {
   return child;
 }
 
+std::string YamlField::PathTo(absl::string_view key) const {
+  const std::string shown = absl::Utf8SafeCHexEscape(key);
+  return path_.empty() ? shown : absl::StrCat(path_, ".", shown);
+}
+
 YamlField YamlField::operator[](absl::string_view key) const {
   const YamlNode* found = nullptr;
   if (present() && node_->type == YamlNode::Type::kMap) {
@@ -113,7 +118,7 @@ YamlField YamlField::operator[](absl::string_view key) const {
       if (entry->key == key) found = entry->value;
     }
   }
-  return Child(found, path_.empty() ? std::string(key) : absl::StrCat(path_, ".", key));
+  return Child(found, PathTo(key));
 }
 
 YamlField YamlField::Required() const {
@@ -144,7 +149,7 @@ std::vector<std::pair<std::string, YamlField>> YamlField::Entries() const {
   if (!Map().present()) return entries;
   entries.reserve(node_->entries.size());
   for (const YamlEntry& entry : node_->entries) {
-    entries.emplace_back(entry.key, Child(entry.value, absl::StrCat(path_, ".", entry.key)));
+    entries.emplace_back(entry.key, Child(entry.value, PathTo(entry.key)));
   }
   return entries;
 }
@@ -235,8 +240,7 @@ void YamlField::WarnOfRepeatedKeys(int depth) const {
   if (node_->type != YamlNode::Type::kMap) return;
   absl::flat_hash_map<absl::string_view, TextPosition> seen;
   for (const YamlEntry& entry : node_->entries) {
-    const YamlField child =
-        Child(entry.value, path_.empty() ? std::string(entry.key) : absl::StrCat(path_, ".", entry.key));
+    const YamlField child = Child(entry.value, PathTo(entry.key));
     child.WarnOfRepeatedKeys(depth + 1);
     if (entry.merged || entry.key.empty()) continue;
     const auto [first, is_new] = seen.emplace(entry.key, entry.position);

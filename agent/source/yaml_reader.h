@@ -104,6 +104,7 @@ class YamlField {
  private:
   YamlField() = default;
   YamlField Child(const YamlNode* node, std::string path) const;
+  std::string PathTo(absl::string_view key) const;
   void ReportUnknown(absl::string_view text, const std::vector<absl::string_view>& known) const;
   void ReportType(absl::string_view wanted, absl::string_view hint = "") const;
   void WarnOfRepeatedKeys(int depth) const;

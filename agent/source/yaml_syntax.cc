@@ -133,11 +133,18 @@ class Explainer {
               "replace the tab by blanks, to the column of the key's siblings");
   }
 
+  // Braces are a map to the parser, which may only stumble over what follows them.
   std::optional<SyntaxProblem> ExplainTemplate() const {
-    const size_t brace = std::min(lines_[at_].find("{{"), lines_[at_].find("{%"));
-    if (brace == absl::string_view::npos) return std::nullopt;
-    return At(static_cast<int>(brace), "this looks like a template that was never rendered",
-              "give the rendered manifest, for instance the output of `helm template`");
+    for (size_t i = at_ + 1; i-- > 0;) {
+      const size_t brace = std::min(lines_[i].find("{{"), lines_[i].find("{%"));
+      if (brace != absl::string_view::npos) {
+        return SyntaxProblem{{static_cast<int>(i) + 1, static_cast<int>(brace) + 1},
+                             "this looks like a template that was never rendered",
+                             "give the rendered manifest, for instance the output of `helm template`"};
+      }
+      if (i < at_ && !IsBlank(lines_[i])) break;  // only this line and the one before it
+    }
+    return std::nullopt;
   }
 
   // The nearest key line above `from`, in the same document.

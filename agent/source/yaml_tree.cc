@@ -72,9 +72,10 @@ class TreeBuilder : public YAML::EventHandler {
   const std::optional<std::pair<size_t, TextPosition>>& last_quoted() const { return last_quoted_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
-    if (documents_++ > 0 && !BeginsDocument(static_cast<size_t>(mark.pos))) {
-      Fail(PositionOf(mark), kNoSeparator);
-    }
+    const auto begin = static_cast<size_t>(mark.pos);
+    // A stray comma makes the parser see one empty document after the other where it stands.
+    if (begin_ && (begin <= *begin_ || !BeginsDocument(begin))) Fail(PositionOf(mark), kNoSeparator);
+    begin_ = begin;
     arena_.release();
     open_.clear();
     anchors_.clear();
@@ -242,7 +243,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   const absl::string_view text_;
   const absl::FunctionRef<void(const YamlNode&)> document_;
-  int documents_ = 0;
+  std::optional<size_t> begin_;  // where the latest document begins
   std::pmr::monotonic_buffer_resource arena_;
   std::vector<Level> open_;
   absl::flat_hash_map<YAML::anchor_t, Anchor> anchors_;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+
 #include "pointsman/net.h"
 
 namespace pointsman {
@@ -141,9 +142,7 @@ struct ObjectKey {
 inline const ObjectMeta& MetaOf(const Object& object) {
   return std::visit([](const auto& o) -> const ObjectMeta& { return o.meta; }, object);
 }
-inline ObjectKey KeyOf(const Object& object) {
-  return {static_cast<Kind>(object.index()), MetaOf(object).name};
-}
+inline ObjectKey KeyOf(const Object& object) { return {static_cast<Kind>(object.index()), MetaOf(object).name}; }
 std::string FormatKey(const ObjectKey& key);  // "Service shop/web", "Node n1"
 
 // Labels that carry meaning for a service proxy.

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "pointsman/nft.h"
 
 namespace pointsman {
@@ -21,8 +22,8 @@ struct Observation {
 };
 
 struct CommitReport {
-  int ops = 0;        // operations of the change set
-  int messages = 0;   // netlink messages sent, without the batch's begin and end
+  int ops = 0;       // operations of the change set
+  int messages = 0;  // netlink messages sent, without the batch's begin and end
   int64_t bytes = 0;
   Generation generation = kUnknownGeneration;  // reached
 };
@@ -40,9 +41,10 @@ class Dataplane {
 
   // Executes `changes` in one transaction. An empty one sends nothing.
   // Inputs: `guard`, if known: refuse if anybody committed anything since.
-  // Errors: kAborted: the generation moved, nothing was done. kPermissionDenied, kUnavailable. Anything else: nothing was
-  //         done, but the kernel is not what it was believed to be: observe again. The message names the op and carries the
-  //         kernel's extack text.
+  // Errors: kAborted: the generation moved, nothing was done. kPermissionDenied, kUnavailable. Anything else: nothing
+  // was
+  //         done, but the kernel is not what it was believed to be: observe again. The message names the op and carries
+  //         the kernel's extack text.
   virtual absl::StatusOr<CommitReport> Commit(const nft::ChangeSet& changes, Generation guard) = 0;
 
   // Cost: one small round trip.

@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+
 #include "pointsman/api.h"
 #include "pointsman/diagnostic.h"
 #include "pointsman/net.h"
@@ -42,14 +43,14 @@ struct ServicePort {
   Family family = Family::kIpv4;
   IpAddr cluster_ip;
   uint16_t port = 0;
-  uint16_t node_port = 0;                   // 0: none
-  std::vector<IpAddr> external_ips;         // of this family, unique, in the order given
-  std::vector<IpAddr> load_balancer_ips;    // ipMode VIP only, of this family, unique
-  std::vector<Cidr> source_ranges;          // of this family; empty: everyone
+  uint16_t node_port = 0;                 // 0: none
+  std::vector<IpAddr> external_ips;       // of this family, unique, in the order given
+  std::vector<IpAddr> load_balancer_ips;  // ipMode VIP only, of this family, unique
+  std::vector<Cidr> source_ranges;        // of this family; empty: everyone
   TrafficPolicy internal_policy = TrafficPolicy::kCluster;
   TrafficPolicy external_policy = TrafficPolicy::kCluster;  // kLocal only if the Service takes external traffic
   std::optional<absl::Duration> affinity;
-  std::vector<Endpoint> endpoints;          // unique by addr, sorted by addr
+  std::vector<Endpoint> endpoints;             // unique by addr, sorted by addr
   absl::Time creation = absl::InfinitePast();  // of the Service: the oldest claimant owns a frontend
 
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
@@ -62,7 +63,8 @@ struct BuiltService {
 
 // Joins a Service with its slices, per family, and drops what is malformed with a Diagnostic.
 //
-// Inputs:  `slices` in any order; duplicates by (addr, port) collapse: the better state wins (ready, then serving), then the
+// Inputs:  `slices` in any order; duplicates by (addr, port) collapse: the better state wins (ready, then serving),
+// then the
 //          slice that sorts first by name.
 // Returns: no ports for ExternalName and headless Services and those another proxy serves.
 // Errors:  none; a bad field costs that field or port alone.

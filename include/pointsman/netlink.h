@@ -8,13 +8,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "pointsman/dataplane.h"
 #include "pointsman/net.h"
 
 namespace pointsman {
 
 struct NftOptions {
-  // A set with more elements than this is not listed to its end: dumping is quadratic in the size (Set::complete is false).
+  // A set with more elements than this is not listed to its end: dumping is quadratic in the size (Set::complete is
+  // false).
   int max_listed_elements = 100'000;
 };
 

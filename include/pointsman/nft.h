@@ -15,6 +15,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
+
 #include "pointsman/net.h"
 
 namespace pointsman::nft {
@@ -22,8 +23,8 @@ namespace pointsman::nft {
 // Key and data bytes as the kernel holds them: network order, each field of a concatenation padded to four bytes.
 using Bytes = absl::InlinedVector<uint8_t, 24>;
 
-// A register: index of a 32-bit slot, 0..15. Slots 0, 4, 8 and 12 begin the 128-bit registers that nft prints as 1 to 4;
-// others print as 8 + slot. The verdict register has no number here: `Lookup::dreg` and `Immediate` say it.
+// A register: index of a 32-bit slot, 0..15. Slots 0, 4, 8 and 12 begin the 128-bit registers that nft prints as 1 to
+// 4; others print as 8 + slot. The verdict register has no number here: `Lookup::dreg` and `Immediate` say it.
 using Reg = uint8_t;
 
 struct Verdict {
@@ -34,7 +35,8 @@ struct Verdict {
   friend auto operator<=>(const Verdict&, const Verdict&) = default;
 };
 
-// --- expressions; each mirrors the kernel expression of that name -------------------------------------------------------
+// --- expressions; each mirrors the kernel expression of that name
+// -------------------------------------------------------
 
 struct Payload {
   enum class Base : uint8_t { kLink = 0, kNetwork = 1, kTransport = 2 };
@@ -62,7 +64,7 @@ struct CtLoad {
   Reg dreg = 0;
   friend bool operator==(const CtLoad&, const CtLoad&) = default;
 };
-struct FibLoad {  // `fib saddr type`
+struct FibLoad {        // `fib saddr type`
   uint32_t flags = 1;   // NFTA_FIB_F_SADDR 1, NFTA_FIB_F_DADDR 2
   uint32_t result = 3;  // NFT_FIB_RESULT_ADDRTYPE
   Reg dreg = 0;
@@ -134,7 +136,7 @@ struct Reject {
 // Anything we never write but may find: kept so that a difference shows.
 struct Foreign {
   std::string name;  // the expression's kernel name
-  std::string text;  // how libnftnl prints it
+  std::string text;  // its attributes, type=bytes, in hex
   friend bool operator==(const Foreign&, const Foreign&) = default;
 };
 
@@ -171,19 +173,19 @@ enum class Field : uint32_t {
   kInetProto = 12,
   kInetService = 13,
 };
-// Length in bytes, before padding to four.
+// Length in bytes, before padding to four; zero for a datatype that is not named above.
 uint32_t FieldLength(Field field);
 
 struct SetSpec {
   std::vector<Field> key;
-  std::vector<Field> data;     // empty for sets and verdict maps
-  bool verdicts = false;       // a verdict map
+  std::vector<Field> data;  // empty for sets and verdict maps
+  bool verdicts = false;    // a verdict map
   bool interval = false;
   bool dynamic = false;
   bool has_timeout = false;
   absl::Duration timeout = absl::ZeroDuration();
   absl::Duration gc_interval = absl::ZeroDuration();
-  uint32_t size = 0;           // 0: grows
+  uint32_t size = 0;  // 0: grows
   std::string comment;
 
   bool is_map() const { return verdicts || !data.empty(); }
@@ -227,7 +229,8 @@ struct Ruleset {
 inline constexpr char kTableName[] = "pointsman";
 inline constexpr size_t kMaxComment = 128;  // nft refuses longer ones
 
-// --- changes ------------------------------------------------------------------------------------------------------------
+// --- changes
+// ------------------------------------------------------------------------------------------------------------
 
 struct AddTable {
   Family family;
@@ -260,13 +263,16 @@ struct AddSet {
   std::string name;
   SetSpec spec;
 };
+// `map`: nft's language, unlike the kernel's, tells maps from sets here.
 struct FlushSet {
   Family family;
   std::string name;
+  bool map = false;
 };
 struct DeleteSet {
   Family family;
   std::string name;
+  bool map = false;
 };
 // `spec` of an element op tells the encoder the layout of keys and data.
 struct AddElements {

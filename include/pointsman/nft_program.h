@@ -12,6 +12,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
+
 #include "pointsman/nft.h"
 #include "pointsman/plan.h"
 
@@ -19,9 +20,9 @@ namespace pointsman::nft {
 
 // The node-wide part of a program.
 struct BaseSettings {
-  uint32_t mark = 0x4000;            // exactly one bit: "masquerade this connection"
+  uint32_t mark = 0x4000;  // exactly one bit: "masquerade this connection"
   Policy policy;
-  std::vector<Cidr> service_cidrs;   // destinations inside that nobody owns are rejected; sorted, unique
+  std::vector<Cidr> service_cidrs;  // destinations inside that nobody owns are rejected; sorted, unique
 
   friend bool operator==(const BaseSettings&, const BaseSettings&) = default;
 };
@@ -60,7 +61,8 @@ std::unique_ptr<History> HistoryOf(const Fragment& fragment);
 
 // Compiles one Service.
 //
-// Inputs:  `history` may be empty; survivors keep the slot they have in it, the rest fill the holes, and a size class that
+// Inputs:  `history` may be empty; survivors keep the slot they have in it, the rest fill the holes, and a size class
+// that
 //          still fits is kept, however much too large, unless `shrink`.
 // Returns: slots 0..N-1 without holes. Deterministic: equal plans with equal histories give equal fragments.
 // Cost:    O(frontends x endpoints).
@@ -69,15 +71,15 @@ Fragment CompileService(const ServicePlan& plan, const History& history, bool sh
 // The chains that elements go to, by family.
 using ChainNames = absl::btree_map<Family, absl::btree_set<std::string>>;
 
-// The constant part: tables, stock chains, sets and node-wide elements, and the chains named in `chains` with all that they
-// in turn go to. Names that are not of the layout are left out.
+// The constant part: tables, stock chains, sets and node-wide elements, and the chains named in `chains` with all that
+// they in turn go to. Names that are not of the layout are left out.
 Ruleset CompileBase(const BaseSettings& settings, const ChainNames& chains);
 
 // A whole program from nothing: what `dump` prints and what an empty kernel would be given.
 Ruleset CompileAll(absl::Span<const std::shared_ptr<const ServicePlan>> plans, const BaseSettings& settings);
 
-// `commit` in one transaction; `sweep` in a second one: objects in our tables that are not ours. Until `commit` is in, they
-// may still be referenced, and kernels before 6.2 count references from elements deleted in the same transaction.
+// `commit` in one transaction; `sweep` in a second one: objects in our tables that are not ours. Until `commit` is in,
+// they may still be referenced, and kernels before 6.2 count references from elements deleted in the same transaction.
 struct Changes {
   ChangeSet commit;
   ChangeSet sweep;
@@ -86,9 +88,8 @@ struct Changes {
 
 // Desired against observed: what makes `have` equal to `want`, in a safe order.
 //
-// Comments of tables, chains and sets cannot be changed in place and change no packet: they are not compared. Nor are the
-// contents of sets that the kernel fills. A set that is not complete is flushed and filled anew.
-// Cost: O(elements).
+// Comments of tables, chains and sets cannot be changed in place and change no packet: they are not compared. Nor are
+// the contents of sets that the kernel fills. A set that is not complete is flushed and filled anew. Cost: O(elements).
 Changes Diff(const Ruleset& want, const Ruleset& have);
 
 // Executes `changes` on `ruleset` as the kernel would, or not at all.
@@ -108,8 +109,8 @@ class Programmer {
   bool observed() const;  // false until the first Observe, and after Doubt
   void Doubt();           // the kernel may hold anything; observe again
 
-  // Compiles what `patch` names and returns the changes against what the kernel holds. The ledger moves only with Accept: a
-  // second Stage starts from the same point as the first.
+  // Compiles what `patch` names and returns the changes against what the kernel holds. The ledger moves only with
+  // Accept: a second Stage starts from the same point as the first.
   //
   // Inputs: `full`: `patch` names every Service there is. Required after Observe and when `settings` change.
   //         `shrink`: move lists that have become much smaller than their size class to a fitting one.

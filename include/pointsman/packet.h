@@ -6,6 +6,7 @@
 
 #include "absl/container/btree_set.h"
 #include "absl/types/span.h"
+
 #include "pointsman/net.h"
 #include "pointsman/plan.h"
 
@@ -16,8 +17,8 @@ struct Packet {
   IpAddr source;
   IpAddr dest;
   Protocol protocol = Protocol::kTcp;
-  uint16_t port = 0;         // destination port
-  bool from_node = false;    // the source is an address of this node
+  uint16_t port = 0;       // destination port
+  bool from_node = false;  // the source is an address of this node
 
   friend bool operator==(const Packet&, const Packet&) = default;
 };
@@ -30,8 +31,8 @@ struct Outcome {
     bool snat = false;
     friend auto operator<=>(const Delivery&, const Delivery&) = default;
   };
-  Verdict verdict = Verdict::kPass;          // kPass: not ours, the packet goes on untouched
-  absl::btree_set<Delivery> deliveries;      // filled iff kDeliver
+  Verdict verdict = Verdict::kPass;      // kPass: not ours, the packet goes on untouched
+  absl::btree_set<Delivery> deliveries;  // filled iff kDeliver
 
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };

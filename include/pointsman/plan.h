@@ -13,6 +13,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
+
 #include "pointsman/model.h"
 #include "pointsman/net.h"
 #include "pointsman/store.h"
@@ -76,7 +77,7 @@ enum class Scope {
 struct Action {
   Scope scope = Scope::kCluster;
   Snat snat = Snat::kNever;
-  std::vector<Cidr> allow;                        // sources let in; empty: everyone. Others are dropped.
+  std::vector<Cidr> allow;                         // sources let in; empty: everyone. Others are dropped.
   absl::Duration affinity = absl::ZeroDuration();  // zero: none
 
   friend bool operator==(const Action&, const Action&) = default;

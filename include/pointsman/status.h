@@ -19,10 +19,10 @@ absl::Status Annotate(const absl::Status& status, absl::string_view attempted);
 #define PM_CONCAT_INNER(a, b) a##b
 #define PM_CONCAT(a, b) PM_CONCAT_INNER(a, b)
 
-#define PM_RETURN_IF_ERROR(expr)                  \
-  do {                                            \
-    absl::Status pm_status = (expr);              \
-    if (!pm_status.ok()) return pm_status;        \
+#define PM_RETURN_IF_ERROR(expr)           \
+  do {                                     \
+    absl::Status pm_status = (expr);       \
+    if (!pm_status.ok()) return pm_status; \
   } while (false)
 
 #define PM_ASSIGN_OR_RETURN(lhs, expr) PM_ASSIGN_OR_RETURN_IMPL(PM_CONCAT(pm_or_, __LINE__), lhs, expr)

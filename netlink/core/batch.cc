@@ -19,7 +19,6 @@ uint8_t FamilyNumber(Family family) { return family == Family::kIpv4 ? NFPROTO_I
 Batch::Batch(uint32_t sequence, Generation guard) : sequence_(sequence) {
   bytes_.resize(kBracket);
   nlmsghdr* begin = nftnl_batch_begin(reinterpret_cast<char*>(bytes_.data()), sequence);
-  begin->nlmsg_flags |= NLM_F_ECHO;
   if (guard != kUnknownGeneration) mnl_attr_put_u32(begin, NFNL_BATCH_GENID, htonl(guard));
   Trim(0);
 }

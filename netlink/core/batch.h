@@ -22,9 +22,7 @@ uint8_t FamilyNumber(Family family);
 //   BATCH_BEGIN [NFNL_BATCH_GENID]   message ... message   BATCH_END
 //
 // Only the last message asks for an acknowledgement: one on BATCH_END is ignored by older kernels, and one per message
-// overflows receive buffers. BATCH_BEGIN asks for an echo: the kernel answers it with the NEWGEN of this very
-// transaction, if the transaction changed anything, so that the generation reached is known without asking, and nobody
-// else's.
+// overflows receive buffers.
 class Batch {
  public:
   // Inputs:  `sequence` of BATCH_BEGIN; the messages count on from there. `guard`: refuse to commit in any other

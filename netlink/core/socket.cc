@@ -16,7 +16,7 @@ namespace pointsman::nl {
 namespace {
 
 // A dump comes in pieces of at most 32 KiB, an error is far smaller.
-constexpr size_t kReceiveSize = 64 * 1024;
+constexpr size_t kReceiveSize = 65536;
 
 // Room for the errors of a batch of which nearly everything fails; each takes the kernel's bookkeeping besides its
 // bytes.

@@ -57,30 +57,29 @@ std::optional<std::string> KeyAt(ByteSpan message, uint32_t offset) {
 // What the kernel answered to a batch.
 struct Outcome {
   std::optional<Answer> first_error;
-  bool acknowledged = false;
-  bool lost = false;                        // some of the answers
-  Generation reached = kUnknownGeneration;  // by this transaction, if it changed anything
+  bool acknowledged = false;  // the last message
+  bool lost = false;          // some of the answers
 };
 
-absl::StatusOr<Outcome> ReceiveOutcome(Transport& transport, const Batch& batch) {
+Outcome ReceiveOutcome(Transport& transport, const Batch& batch) {
   Outcome outcome;
-  absl::Status malformed;
   const auto take = [&](ByteSpan message) {
     nlmsghdr header;
     std::memcpy(&header, message.data(), sizeof(header));
-    if (header.nlmsg_type == NLMSG_ERROR) {
-      Answer answer;
-      malformed.Update(ParseAnswer(message, answer));
-      const bool ours = answer.sequence == batch.begin_sequence() || answer.sequence == batch.last_sequence() + 1 ||
-                        batch.OriginOf(answer.sequence).has_value();
-      if (!malformed.ok() || !ours) return true;
-      if (answer.error != 0 && !outcome.first_error.has_value())
-        outcome.first_error = std::move(answer);
-      else if (answer.error == 0 && answer.sequence == batch.last_sequence())
-        outcome.acknowledged = true;
-    } else if (header.nlmsg_type == NftType(NFT_MSG_NEWGEN) && header.nlmsg_seq == batch.begin_sequence()) {
-      const absl::StatusOr<Generation> generation = DecodeGeneration(message);
-      if (generation.ok()) outcome.reached = *generation;
+    if (header.nlmsg_type != NLMSG_ERROR) return true;
+    Answer answer;
+    if (!ParseAnswer(message, answer).ok()) {
+      outcome.lost = true;
+      return true;
+    }
+    const bool ours = answer.sequence == batch.begin_sequence() || answer.sequence == batch.last_sequence() + 1 ||
+                      batch.OriginOf(answer.sequence).has_value();
+    if (!ours) return true;
+    if (answer.error == 0) {
+      // Comes even if an earlier message failed, and nothing was done.
+      if (answer.sequence == batch.last_sequence()) outcome.acknowledged = true;
+    } else if (!outcome.first_error.has_value()) {
+      outcome.first_error = std::move(answer);
     }
     return true;
   };
@@ -91,9 +90,8 @@ absl::StatusOr<Outcome> ReceiveOutcome(Transport& transport, const Batch& batch)
       ++losses;
       continue;
     }
-    if (datagram->empty()) return outcome;
+    if (datagram->empty()) break;
     if (!ForEachMessage(*datagram, take)) outcome.lost = true;
-    if (!malformed.ok()) outcome.lost = true;
   }
   return outcome;
 }
@@ -110,6 +108,21 @@ absl::Status CommitError(const Answer& error, const Batch& batch, const nft::Cha
   const ByteSpan head = origin->message.subspan(0, kMaxFailedMessage);
   status.SetPayload(kFailedMessagePayload, absl::Cord(absl::BytesToHexString(AsText(head))));
   return status;
+}
+
+// The kernel leaves out zero when the counter wraps, as we do.
+Generation NextGeneration(Generation generation) { return generation + 1 == kUnknownGeneration ? 1 : generation + 1; }
+
+// The generation our commit reached, if the next one asked for is `now`.
+//
+// Up to the commit nobody else moved it: the kernel checked `guard`. The commit moved it by one, or by none if it
+// changed nothing; anything more was somebody else, after us, and what they did we have not seen. Without a guard they
+// may have been there before us, too. (The one case this takes wrongly for ours: a commit that changed nothing at all,
+// and a stranger's in the microseconds since. Whoever sends only differences to what he saw at `guard` never sends such
+// a commit.)
+Generation GenerationReached(Generation guard, Generation now) {
+  if (guard == kUnknownGeneration) return kUnknownGeneration;
+  return now == guard || now == NextGeneration(guard) ? now : kUnknownGeneration;
 }
 
 }  // namespace
@@ -223,23 +236,14 @@ absl::StatusOr<CommitReport> NftDataplane::Commit(const nft::ChangeSet& changes,
   report.bytes = static_cast<int64_t>(batch.bytes().size());
 
   PM_RETURN_IF_ERROR(Annotate(transport_->Send(batch.bytes()), "commit to nf_tables"));
-  PM_ASSIGN_OR_RETURN(const Outcome outcome, ReceiveOutcome(*transport_, batch));
+  const Outcome outcome = ReceiveOutcome(*transport_, batch);
   if (outcome.first_error.has_value()) return CommitError(*outcome.first_error, batch, changes);
-  if (outcome.reached != kUnknownGeneration) {
-    // The kernel announces a generation only once it is in force.
-    report.generation = outcome.reached;
-    return report;
-  }
   if (!outcome.acknowledged || outcome.lost) {
     return absl::UnavailableError(
         "commit to nf_tables: the kernel's answer was lost; whether it took effect is unknown");
   }
-  // Accepted, and nothing came of it: all of it was there already. Then the generation is still the guard's, unless
-  // somebody else moved it since; and without a guard it is anybody's.
-  if (guard != kUnknownGeneration) {
-    PM_ASSIGN_OR_RETURN(const Generation now, CurrentGeneration());
-    if (now != guard) report.generation = kUnknownGeneration;
-  }
+  PM_ASSIGN_OR_RETURN(const Generation now, CurrentGeneration());
+  report.generation = GenerationReached(guard, now);
   return report;
 }
 

@@ -79,8 +79,7 @@ std::optional<nft::Verdict> VerdictIn(Attrs& attrs, uint16_t type) {
   return verdict;
 }
 
-// --- expressions: nothing means that nft.h cannot say it
-// ------------------------------------------------------------------
+// --- expressions: nothing means that nft.h cannot say it -------------------------------------------------------------
 
 using MaybeExpr = std::optional<nft::Expr>;
 
@@ -442,8 +441,9 @@ absl::Status RulesetDecoder::AddElements(Family family, Attrs& attrs) {
   const auto edges = edges_.find({family, name});
 
   absl::Status status;
-  const bool whole = ForEachAttr(attrs.Raw(NFTA_SET_ELEM_LIST_ELEMENTS), [&](uint16_t type, ByteSpan payload) {
-    if (type != NFTA_LIST_ELEM || !status.ok()) return;
+  // The kernel numbers them all NFTA_LIST_ELEM, libnftnl 1, 2, 3 …, and nobody looks.
+  const bool whole = ForEachAttr(attrs.Raw(NFTA_SET_ELEM_LIST_ELEMENTS), [&](uint16_t, ByteSpan payload) {
+    if (!status.ok()) return;
     status = AddElement(set->second, edges == edges_.end() ? nullptr : &edges->second, payload);
   });
   PM_RETURN_IF_ERROR(Annotate(status, absl::StrCat("set ", name)));

@@ -15,7 +15,7 @@ namespace pointsman::nl {
 
 // The element list of one message stays below this, give or take an element. The attribute could hold 64 KiB; more than
 // ten elements a message gain nothing.
-inline constexpr size_t kElementListBytes = 32 * 1024;
+inline constexpr size_t kElementListBytes = 32768;
 
 // Appends the messages of `op` to `batch`. An element op without elements has none.
 //

@@ -25,26 +25,11 @@ std::vector<nft::Field> FieldsOf(uint32_t type_id) {
   return fields;
 }
 
-uint32_t FieldBytes(nft::Field field) {
-  switch (field) {
-    case nft::Field::kInteger:
-    case nft::Field::kIpv4Addr:
-      return 4;
-    case nft::Field::kIpv6Addr:
-      return 16;
-    case nft::Field::kInetProto:
-      return 1;
-    case nft::Field::kInetService:
-      return 2;
-  }
-  return 0;
-}
-
 uint32_t FieldsBytes(const std::vector<nft::Field>& fields) {
-  if (fields.size() == 1) return FieldBytes(fields.front());
+  if (fields.size() == 1) return nft::FieldLength(fields.front());
   uint32_t length = 0;
   for (const nft::Field field : fields) {
-    const uint32_t bytes = FieldBytes(field);
+    const uint32_t bytes = nft::FieldLength(field);
     if (bytes == 0) return 0;
     length += (bytes + 3) / 4 * 4;
   }

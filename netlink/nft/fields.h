@@ -15,9 +15,6 @@ uint32_t TypeId(const std::vector<nft::Field>& fields);
 // The reverse. Datatypes that nft.h does not name come back as their number.
 std::vector<nft::Field> FieldsOf(uint32_t type_id);
 
-// Length in bytes; zero for a datatype that nft.h does not name.
-uint32_t FieldBytes(nft::Field field);
-
 // Length of a key or of data made of `fields`: in a concatenation each is padded to four bytes, alone it is not.
 // Zero if there is a field of unknown length.
 uint32_t FieldsBytes(const std::vector<nft::Field>& fields);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <tuple>
 
 #include "absl/container/btree_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/model.h"
 
 namespace pointsman {
@@ -86,17 +88,18 @@ Addresses ParseAddresses(const Service& service, Complaints& complaints) {
     } else {
       bad_range = true;
       complaints.Add(Severity::kError, absl::StrCat("spec.loadBalancerSourceRanges[", i, "]"),
-                     absl::StrCat("\"", service.source_ranges[i], "\" is not a CIDR"),
-                     "this range admits nobody", "write ADDRESS/PREFIX, as in 203.0.113.0/24");
+                     absl::StrCat("\"", service.source_ranges[i], "\" is not a CIDR"), "this range admits nobody",
+                     "write ADDRESS/PREFIX, as in 203.0.113.0/24");
     }
   }
-  // A range was asked for and cannot be read: leaving a family without any range open to everyone would be the wrong way to
-  // fail.
+  // A range was asked for and cannot be read: leaving a family without any range open to everyone would be the wrong
+  // way to fail.
   for (const Family family : kFamilies) {
     const bool readable = std::any_of(parsed.source_ranges.begin(), parsed.source_ranges.end(),
                                       [&](const Cidr& cidr) { return cidr.family() == family; });
     if (!bad_range || readable) continue;
-    const size_t closed = std::erase_if(parsed.load_balancer_ips, [&](const IpAddr& a) { return a.family() == family; });
+    const size_t closed =
+        std::erase_if(parsed.load_balancer_ips, [&](const IpAddr& a) { return a.family() == family; });
     if (closed == 0) continue;
     complaints.Add(Severity::kError, "spec.loadBalancerSourceRanges",
                    absl::StrCat("no ", FormatFamily(family), " range can be read"),
@@ -125,7 +128,8 @@ std::vector<Cidr> RangesOfFamily(const std::vector<Cidr>& ranges, Family family)
 
 // Endpoints of one Service by the port they serve.
 using EndpointKey = std::tuple<Family, std::string, Protocol>;
-using EndpointsByPort = absl::btree_map<EndpointKey, absl::btree_map<SocketAddr, Endpoint>>;
+// A std::map, for AddSlice holds on to several of its lists while it makes new ones.
+using EndpointsByPort = std::map<EndpointKey, absl::btree_map<SocketAddr, Endpoint>>;
 
 int Rank(const Endpoint& e) { return e.ready ? 3 : e.serving && !e.terminating ? 2 : e.serving ? 1 : 0; }
 
@@ -187,17 +191,20 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
 
   // By name, so that a tie between duplicates does not depend on the order of arrival.
   std::vector<const EndpointSlice*> ordered(slices.begin(), slices.end());
-  std::sort(ordered.begin(), ordered.end(), [](const EndpointSlice* a, const EndpointSlice* b) {
-    return a->meta.name < b->meta.name;
-  });
+  std::sort(ordered.begin(), ordered.end(),
+            [](const EndpointSlice* a, const EndpointSlice* b) { return a->meta.name < b->meta.name; });
   EndpointsByPort endpoints;
   for (const EndpointSlice* slice : ordered) AddSlice(*slice, endpoints, built.diagnostics);
 
   Complaints complaints(built.diagnostics, Kind::kService, service.meta.name);
   const Addresses addresses = ParseAddresses(service, complaints);
-  const bool takes_external_traffic =
-      service.type != ServiceType::kClusterIp || !service.external_ips.empty();
+  const bool takes_external_traffic = service.type != ServiceType::kClusterIp || !service.external_ips.empty();
 
+  for (size_t p = 0; p < service.ports.size(); ++p) {
+    if (service.ports[p].port != 0) continue;
+    complaints.Add(Severity::kError, absl::StrCat("spec.ports[", p, "].port"), "is missing or 0",
+                   "this port is skipped");
+  }
   for (const Family family : kFamilies) {
     const std::optional<size_t> index = ClusterIpIndex(service, family);
     if (!index) continue;
@@ -210,13 +217,8 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
       continue;
     }
     if (cluster_ip->family() != family) continue;
-    for (size_t p = 0; p < service.ports.size(); ++p) {
-      const ServicePortSpec& port = service.ports[p];
-      if (port.port == 0) {
-        complaints.Add(Severity::kError, absl::StrCat("spec.ports[", p, "].port"), "is missing or 0",
-                       "this port is skipped");
-        continue;
-      }
+    for (const ServicePortSpec& port : service.ports) {
+      if (port.port == 0) continue;
       ServicePort out = {.name = {service.meta.name, port.name, port.protocol},
                          .family = family,
                          .cluster_ip = *cluster_ip,
@@ -226,8 +228,7 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
                          .load_balancer_ips = OfFamily(addresses.load_balancer_ips, family),
                          .source_ranges = RangesOfFamily(addresses.source_ranges, family),
                          .internal_policy = service.internal_policy,
-                         .external_policy =
-                             takes_external_traffic ? service.external_policy : TrafficPolicy::kCluster,
+                         .external_policy = takes_external_traffic ? service.external_policy : TrafficPolicy::kCluster,
                          .affinity = service.client_ip_affinity,
                          .endpoints = {},
                          .creation = service.meta.creation};

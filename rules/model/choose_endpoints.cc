@@ -12,7 +12,7 @@ bool Contains(const std::vector<std::string>& list, const std::string& value) {
 
 // True if every ready endpoint has a hint in `hints` and one of them is `here`: only then the hints can be followed
 // without leaving this node with nothing.
-bool HintsUsable(const std::vector<Endpoint>& endpoints, std::vector<std::string> Endpoint::* hints,
+bool HintsUsable(const std::vector<Endpoint>& endpoints, std::vector<std::string> Endpoint::*hints,
                  const std::string& here) {
   bool any_here = false;
   for (const Endpoint& e : endpoints) {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pointsman/store.h"
 
+#include <optional>
 #include <utility>
 
 namespace pointsman {
 namespace {
 
-// The Service a slice belongs to; an empty name when it belongs to none.
-NamespacedName ServiceOf(const EndpointSlice& slice) {
-  const auto label = slice.meta.labels.find(kServiceNameLabel);
-  return {slice.meta.name.ns, label == slice.meta.labels.end() ? "" : label->second};
+// The Service a slice belongs to; nullopt when there is no slice, or it belongs to none.
+std::optional<NamespacedName> ServiceOf(const std::shared_ptr<const Object>& object) {
+  if (object == nullptr) return std::nullopt;
+  const ObjectMeta& meta = std::get<EndpointSlice>(*object).meta;
+  const auto label = meta.labels.find(kServiceNameLabel);
+  if (label == meta.labels.end() || label->second.empty()) return std::nullopt;
+  return NamespacedName{meta.name.ns, label->second};
 }
 
 }  // namespace
@@ -32,17 +36,15 @@ Touched Store::Apply(const ObjectBatch& batch) {
         break;
       case Kind::kEndpointSlice:
         // A slice may move from one Service to another: both are concerned.
-        if (before) {
-          const NamespacedName service = ServiceOf(std::get<EndpointSlice>(*before));
-          const auto slices = slices_by_service_.find(service);
+        if (const auto service = ServiceOf(before)) {
+          const auto slices = slices_by_service_.find(*service);
           slices->second.erase(change.key.name.name);
           if (slices->second.empty()) slices_by_service_.erase(slices);
-          touched.services.insert(service);
+          touched.services.insert(*service);
         }
-        if (after) {
-          const NamespacedName service = ServiceOf(std::get<EndpointSlice>(*after));
-          slices_by_service_[service].insert(change.key.name.name);
-          touched.services.insert(service);
+        if (const auto service = ServiceOf(after)) {
+          slices_by_service_[*service].insert(change.key.name.name);
+          touched.services.insert(*service);
         }
         break;
       case Kind::kNode:

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/dataplane.h"
 #include "pointsman/nft_program.h"
 #include "pointsman/status.h"
@@ -50,7 +51,8 @@ bool RefersToSet(const Rule& rule, const std::string& set) {
 
 bool ChainInUse(const Table& table, const std::string& name) {
   for (const auto& [other, chain] : table.chains) {
-    if (std::any_of(chain.rules.begin(), chain.rules.end(), [&](const Rule& r) { return Refers(r, name); })) return true;
+    if (std::any_of(chain.rules.begin(), chain.rules.end(), [&](const Rule& r) { return Refers(r, name); }))
+      return true;
   }
   for (const auto& [other, set] : table.sets) {
     for (const auto& [key, value] : set.elements) {

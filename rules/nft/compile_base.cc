@@ -41,8 +41,7 @@ class RuleWriter {
   RuleWriter& Vmap(const char* map) { return Look(map, Lookup::Result::kVerdict, false); }
   // A concatenation against an interval set: nft byteorders the protocol, to no effect.
   RuleWriter& InRanges(const char* set) {
-    rule_.exprs.insert(rule_.exprs.begin() + 2,
-                       Byteorder{.sreg = l4proto_, .dreg = l4proto_, .len = 1, .size = 2});
+    rule_.exprs.insert(rule_.exprs.begin() + 2, Byteorder{.sreg = l4proto_, .dreg = l4proto_, .len = 1, .size = 2});
     return In(set);
   }
   RuleWriter& DnatTo(const char* map) {
@@ -128,23 +127,23 @@ absl::btree_map<std::string, Chain> StockChains(Family family, const BaseSetting
   absl::btree_map<std::string, Chain> chains;
 
   // Twice: before Linux 6.18 a lookup that races with the replacement of its element may miss.
-  chains[kServices] = {.hook = {},
-                       .comment = "every new connection",
-                       .rules = {rule().Frontend().Vmap(kFrontends).Done(),
-                                 rule().Frontend().Vmap(kFrontends).Done("again, should the first have raced with a change"),
-                                 WithComment(rule().Dest().In(kServiceCidrs).Goto(kRejectIt), "no Service has this address and port")}};
+  chains[kServices] = {
+      .hook = {},
+      .comment = "every new connection",
+      .rules = {rule().Frontend().Vmap(kFrontends).Done(),
+                rule().Frontend().Vmap(kFrontends).Done("again, should the first have raced with a change"),
+                WithComment(rule().Dest().In(kServiceCidrs).Goto(kRejectIt), "no Service has this address and port")}};
 
   // A reset for TCP: ICMP errors are rate limited and get lost, resets are not.
-  chains[kRejectIt] = {
-      .hook = {},
-      .comment = "refuse at once",
-      .rules = {rule().IsTcp().Do(Reject{.type = Reject::Type::kTcpReset, .code = 0}),
-                rule().Do(Reject{.code = static_cast<uint8_t>(family == Family::kIpv4 ? 3 : 4)})}};
+  chains[kRejectIt] = {.hook = {},
+                       .comment = "refuse at once",
+                       .rules = {rule().IsTcp().Do(Reject{.type = Reject::Type::kTcpReset, .code = 0}),
+                                 rule().Do(Reject{.code = static_cast<uint8_t>(family == Family::kIpv4 ? 3 : 4)})}};
 
-  chains[kFw] = {.hook = {},
-                 .comment = "load-balancer source ranges",
-                 .rules = {rule().Frontend().Source().InRanges(kFwSources).Frontend().Vmap(kFwNext).Done(),
-                           rule().Drop()}};
+  chains[kFw] = {
+      .hook = {},
+      .comment = "load-balancer source ranges",
+      .rules = {rule().Frontend().Source().InRanges(kFwSources).Frontend().Vmap(kFwNext).Done(), rule().Drop()}};
 
   chains[kExtLocal] = {
       .hook = {},
@@ -153,11 +152,11 @@ absl::btree_map<std::string, Chain> StockChains(Family family, const BaseSetting
                 WithComment(rule().SourceIsLocal().SetMark().Frontend().Vmap(kExtInternal).Done(), "so may this node"),
                 rule().Frontend().Vmap(kExtExternal).Done(), rule().Drop()}};
 
-  chains[kPostDnat] = {
-      .hook = {},
-      .comment = "source address of translated connections",
-      .rules = {rule().Marked().ClearMark().Do(Masquerade{}),
-                WithComment(rule().Source().Dest().In(kHairpin).Do(Masquerade{}), "an endpoint that is its own client")}};
+  chains[kPostDnat] = {.hook = {},
+                       .comment = "source address of translated connections",
+                       .rules = {rule().Marked().ClearMark().Do(Masquerade{}),
+                                 WithComment(rule().Source().Dest().In(kHairpin).Do(Masquerade{}),
+                                             "an endpoint that is its own client")}};
 
   chains[kNatPrerouting] = BaseChain(Hook::Number::kPrerouting, -100, "", rule().Jump(kServices));
   chains[kNatOutput] = BaseChain(Hook::Number::kOutput, -100, "", rule().Jump(kServices));
@@ -179,7 +178,8 @@ std::vector<Rule> Draws(Family family, const PickChain& chain) {
   }
   std::vector<Rule> rules;
   rules.reserve(moduli.size() + 1);
-  for (const uint32_t modulus : moduli) rules.push_back(RuleWriter(family, 0).Frontend().Slot(modulus).DnatTo(map).Done());
+  for (const uint32_t modulus : moduli)
+    rules.push_back(RuleWriter(family, 0).Frontend().Slot(modulus).DnatTo(map).Done());
   // A local list is empty while endpoints exist elsewhere: the client shall try another node, not give up.
   rules.push_back(chain.local ? RuleWriter(family, 0).Drop() : RuleWriter(family, 0).Goto(kRejectIt));
   return rules;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+
 #include "pointsman/nft_program.h"
 #include "rules/nft/element_order.h"
 #include "rules/nft/layout.h"
@@ -26,7 +27,8 @@ std::string Comment(const ServicePortName& name) {
   return text;
 }
 
-// Who sits in which slot: survivors of `before` stay where they are if that is below N, the rest fill the holes in order.
+// Who sits in which slot: survivors of `before` stay where they are if that is below N, the rest fill the holes in
+// order.
 std::vector<SocketAddr> AssignSlots(const std::vector<SocketAddr>& before, const std::vector<SocketAddr>& wanted) {
   std::vector<std::optional<SocketAddr>> slots(wanted.size());
   std::vector<SocketAddr> waiting;
@@ -101,7 +103,8 @@ class ServiceCompiler {
   std::vector<SocketAddr> SlotsBefore(const char* map, const Match& match) const {
     std::vector<SocketAddr> slots;
     const Family family = match.dest.family();
-    while (const ElementValue* value = history_.Find(family, map, SlotKey(match, static_cast<uint32_t>(slots.size())))) {
+    while (const ElementValue* value =
+               history_.Find(family, map, SlotKey(match, static_cast<uint32_t>(slots.size())))) {
       const auto* data = std::get_if<Bytes>(&value->data);
       const auto addr = data == nullptr ? std::nullopt : ParseSocketAddrData(family, *data);
       if (!addr) break;

@@ -30,8 +30,8 @@ class TableDiff {
     if (!reshaped_.empty()) {
       for (const auto& [name, chain] : have_.chains) out_.commit.push_back(FlushChain{family_, name});
       // Rules of strangers' sets and verdict elements must not hold on to them either.
-      for (const std::string& name : reshaped_) out_.commit.push_back(FlushSet{family_, name});
-      for (const std::string& name : reshaped_) out_.commit.push_back(DeleteSet{family_, name});
+      for (const std::string& name : reshaped_) out_.commit.push_back(FlushSet{family_, name, ThereIsMap(name)});
+      for (const std::string& name : reshaped_) out_.commit.push_back(DeleteSet{family_, name, ThereIsMap(name)});
     }
     Sets();
     Chains();
@@ -102,18 +102,20 @@ class TableDiff {
     }
   }
 
+  bool ThereIsMap(const std::string& name) const { return have_.sets.at(name).spec.is_map(); }
+
   void Foreign() {
     for (const auto& [name, chain] : have_.chains) {
       if (!want_.chains.contains(name)) out_.sweep.push_back(FlushChain{family_, name});
     }
     for (const auto& [name, set] : have_.sets) {
-      if (!want_.sets.contains(name)) out_.sweep.push_back(FlushSet{family_, name});
+      if (!want_.sets.contains(name)) out_.sweep.push_back(FlushSet{family_, name, set.spec.is_map()});
     }
     for (const auto& [name, chain] : have_.chains) {
       if (!want_.chains.contains(name)) out_.sweep.push_back(DeleteChain{family_, name});
     }
     for (const auto& [name, set] : have_.sets) {
-      if (!want_.sets.contains(name)) out_.sweep.push_back(DeleteSet{family_, name});
+      if (!want_.sets.contains(name)) out_.sweep.push_back(DeleteSet{family_, name, set.spec.is_map()});
     }
   }
 

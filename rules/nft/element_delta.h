@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+
 #include "pointsman/nft.h"
 
 namespace pointsman::nft {
 
-// Elements to take out of and put into sets, gathered into one delete and one add op per set. An element's data cannot be
-// changed in place: it is deleted, then added, in the same transaction.
+// Elements to take out of and put into sets, gathered into one delete and one add op per set. An element's data cannot
+// be changed in place: it is deleted, then added, in the same transaction.
 class ElementDelta {
  public:
   void Delete(Family family, absl::string_view set, const SetSpec& spec, Element element) {
@@ -25,7 +26,7 @@ class ElementDelta {
   // All deletions first, then all additions.
   void AppendTo(ChangeSet& changes) && {
     for (auto& [where, delta] : sets_) {
-      if (delta.flush) changes.push_back(FlushSet{where.first, where.second});
+      if (delta.flush) changes.push_back(FlushSet{where.first, where.second, delta.spec->is_map()});
       if (!delta.removed.empty()) {
         changes.push_back(DeleteElements{where.first, where.second, *delta.spec, std::move(delta.removed)});
       }

@@ -4,6 +4,7 @@
 #include <compare>
 
 #include "absl/strings/string_view.h"
+
 #include "pointsman/nft_program.h"
 
 namespace pointsman::nft {

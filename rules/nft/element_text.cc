@@ -19,14 +19,13 @@ struct FieldInfo {
   Field field;
   absl::string_view type;
   absl::string_view type_of;
-  size_t length;  // bytes, before padding
 };
 
 constexpr FieldInfo kFields[] = {
     // The modulus says nothing about the type; nft's own listing keeps whatever was written, and we write 2.
-    {Field::kInteger, "integer", "numgen random mod 2", 4}, {Field::kIpv4Addr, "ipv4_addr", "ip daddr", 4},
-    {Field::kIpv6Addr, "ipv6_addr", "ip6 daddr", 16},       {Field::kInetProto, "inet_proto", "meta l4proto", 1},
-    {Field::kInetService, "inet_service", "th dport", 2},
+    {Field::kInteger, "integer", "numgen random mod 2"}, {Field::kIpv4Addr, "ipv4_addr", "ip daddr"},
+    {Field::kIpv6Addr, "ipv6_addr", "ip6 daddr"},        {Field::kInetProto, "inet_proto", "meta l4proto"},
+    {Field::kInetService, "inet_service", "th dport"},
 };
 
 const FieldInfo* FindField(Field field) {
@@ -125,20 +124,20 @@ std::string TypeList(absl::Span<const Field> fields, bool typeof_form) {
 std::optional<FieldRanges> SplitFields(absl::Span<const Field> fields, absl::Span<const uint8_t> low,
                                        absl::Span<const uint8_t> high) {
   if (high.empty()) high = low;
-  if (high.size() != low.size()) return std::nullopt;
+  if (fields.empty() || high.size() != low.size()) return std::nullopt;
   const bool padded = fields.size() > 1;  // a key of one field has its bare length
   const auto is_zero = [](uint8_t byte) { return byte == 0; };
   FieldRanges out;
   for (const Field field : fields) {
-    const FieldInfo* info = FindField(field);
-    if (info == nullptr) return std::nullopt;
-    const size_t width = padded ? (info->length + 3) / 4 * 4 : info->length;
+    const size_t length = FieldLength(field);
+    if (length == 0) return std::nullopt;  // a datatype we do not know
+    const size_t width = padded ? (length + 3) / 4 * 4 : length;
     if (low.size() < width) return std::nullopt;
-    if (!std::ranges::all_of(low.first(width).subspan(info->length), is_zero) ||
-        !std::ranges::all_of(high.first(width).subspan(info->length), is_zero)) {
+    if (!std::ranges::all_of(low.first(width).subspan(length), is_zero) ||
+        !std::ranges::all_of(high.first(width).subspan(length), is_zero)) {
       return std::nullopt;
     }
-    FieldRange range{.field = field, .low = low.first(info->length), .high = high.first(info->length)};
+    FieldRange range{.field = field, .low = low.first(length), .high = high.first(length)};
     if (IsAddress(field) && !range.single()) range.prefix_length = PrefixLength(range.low, range.high);
     out.push_back(range);
     low.remove_prefix(width);

@@ -77,10 +77,11 @@ constexpr absl::string_view kFibTypes[] = {"unspec",    "unicast",   "local",   
 
 // Interface name, or the beginning of one, as nft writes it.
 std::optional<std::string> IfnameText(const Bytes& value) {
+  const size_t whole = InfoOf(Term::Kind::kMetaIifname).length;
   const auto end = std::ranges::find(value, 0);
   std::string name(value.begin(), end);
-  if (name.empty() || name.find_first_of("\"\n") != std::string::npos) return std::nullopt;
-  if (value.size() < InfoOf(Term::Kind::kMetaIifname).length) {
+  if (value.size() > whole || name.empty() || name.find_first_of("\"\n") != std::string::npos) return std::nullopt;
+  if (value.size() < whole) {
     if (end != value.end()) return std::nullopt;
     return name + "*";
   }
@@ -273,6 +274,7 @@ class Reader {
     if (kept != ~uint32_t{0}) term.steps.push_back({'&', kept});
     if (flipped != 0) term.steps.push_back({'^', flipped});
     if (set != 0) term.steps.push_back({'|', set});
+    if (term.steps.empty()) return false;  // changes nothing, so there is nothing to write
     return Put(std::move(term), 1, e.dreg);
   }
 

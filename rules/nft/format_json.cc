@@ -2,6 +2,7 @@
 //
 // nft's JSON form, libnftables-json(5), as nft 1.0.6 writes it; plus three things it leaves out and later versions
 // write: comments of tables and chains, the flag "dynamic", and updates of maps as objects rather than as a string.
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -299,8 +300,8 @@ struct OpJson {
     return Wrap("add", RuleJson(op.family, op.chain, op.rule, specs));
   }
   Json operator()(const AddSet& op) const { return Wrap("add", SetJson(op.family, op.name, op.spec)); }
-  Json operator()(const FlushSet& op) const { return Wrap("flush", NamedSet(op.family, op.name)); }
-  Json operator()(const DeleteSet& op) const { return Wrap("delete", NamedSet(op.family, op.name)); }
+  Json operator()(const FlushSet& op) const { return Wrap("flush", NamedSet(op.family, op.name, op.map)); }
+  Json operator()(const DeleteSet& op) const { return Wrap("delete", NamedSet(op.family, op.name, op.map)); }
   Json operator()(const AddElements& op) const {
     return Wrap("add", Elements(op.family, op.set, op.spec, op.elements));
   }
@@ -309,8 +310,8 @@ struct OpJson {
   }
 
  private:
-  Json NamedSet(Family family, const std::string& name) const {
-    return Wrap(SetWord(known.IsMap(family, name)), SetName(family, name));
+  Json NamedSet(Family family, const std::string& name, bool map) const {
+    return Wrap(SetWord(map), SetName(family, name));
   }
   static Json Elements(Family family, const std::string& set, const SetSpec& spec,
                        const std::vector<Element>& elements) {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // nft's text form. Everything appends to one string: maps have hundreds of thousands of elements.
-#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
@@ -334,12 +333,8 @@ struct OpPrinter {
     }
     out += " }\n";
   }
-  void operator()(const FlushSet& op) const {
-    Line(known.IsMap(op.family, op.name) ? "flush map " : "flush set ", op.family, op.name);
-  }
-  void operator()(const DeleteSet& op) const {
-    Line(known.IsMap(op.family, op.name) ? "delete map " : "delete set ", op.family, op.name);
-  }
+  void operator()(const FlushSet& op) const { Line(op.map ? "flush map " : "flush set ", op.family, op.name); }
+  void operator()(const DeleteSet& op) const { Line(op.map ? "delete map " : "delete set ", op.family, op.name); }
   void operator()(const AddElements& op) const { Elements("add element ", op.family, op.set, op.spec, op.elements); }
   void operator()(const DeleteElements& op) const {
     Elements("delete element ", op.family, op.set, op.spec, op.elements);

@@ -12,8 +12,7 @@
 
 namespace pointsman::nft {
 
-// What a change set itself says about the sets it names: ops on elements and AddSet carry the shape. nft wants to know
-// maps from sets (`flush map`, `flush set`), which FlushSet and DeleteSet do not tell.
+// What a change set itself says about the shape of the sets it names: AddSet and the ops on elements carry it.
 class KnownSets {
  public:
   // Keeps pointers into `ops`.
@@ -32,10 +31,6 @@ class KnownSets {
   const SetSpec* Find(Family family, const std::string& name) const {  // null if nothing is said
     const auto it = specs_.find({family, name});
     return it == specs_.end() ? nullptr : it->second;
-  }
-  bool IsMap(Family family, const std::string& name) const {
-    const SetSpec* spec = Find(family, name);
-    return spec != nullptr && spec->is_map();
   }
 
  private:

@@ -4,9 +4,10 @@
 #include <bit>
 #include <cstring>
 
-#include "absl/strings/strip.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
 #include "pointsman/status.h"
 
 namespace pointsman::nft {
@@ -22,21 +23,6 @@ void AppendPort(Bytes& out, uint16_t port) {
 }
 
 }  // namespace
-
-uint32_t FieldLength(Field field) {
-  switch (field) {
-    case Field::kInteger:
-    case Field::kIpv4Addr:
-      return 4;
-    case Field::kIpv6Addr:
-      return 16;
-    case Field::kInetProto:
-      return 1;
-    case Field::kInetService:
-      return 2;
-  }
-  return 0;
-}
 
 std::string FormatPickChain(const PickChain& chain) {
   const char* snat = chain.snat == Snat::kAlways ? "masq_" : chain.snat == Snat::kOutsidePods ? "offcl_" : "";

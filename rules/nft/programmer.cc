@@ -3,7 +3,9 @@
 #include <optional>
 #include <utility>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+
 #include "pointsman/nft_program.h"
 #include "pointsman/status.h"
 #include "rules/nft/element_delta.h"
@@ -33,7 +35,8 @@ void MergeInto(Ruleset& ruleset, const Fragment& fragment) {
 
 // Calls `removed` and `added` for what tells two sorted lists apart; an element with another value is both.
 template <typename Removed, typename Added>
-void Compare(const std::vector<SetElement>& before, const std::vector<SetElement>& after, Removed removed, Added added) {
+void Compare(const std::vector<SetElement>& before, const std::vector<SetElement>& after, Removed removed,
+             Added added) {
   auto b = before.begin();
   auto a = after.begin();
   while (b != before.end() || a != after.end()) {
@@ -78,17 +81,18 @@ struct Programmer::Ledger {
   std::optional<Ruleset> observed;  // set between Observe and Accept: then this, and nothing below, is what it holds
   bool known = false;
   BaseSettings settings;
-  ChainNames chains;                                // pick chains that exist with the right rules
+  ChainNames chains;  // pick chains that exist with the right rules
   Fragments fragments;
-  absl::flat_hash_map<SharedKey, int> shared;       // how many fragments hold each shared element
+  absl::flat_hash_map<SharedKey, int> shared;  // how many fragments hold each shared element
   absl::btree_set<NamespacedName> shrinkable;
 
   // What Accept makes of it.
   struct Staged {
     BaseSettings settings;
-    ChainNames chains;                              // to add; those that are there already do no harm
-    Fragments fragments;                            // null: gone
-    absl::flat_hash_map<SharedKey, int> shared;     // changes of the counts
+    ChainNames chains;  // to add; those that are there already do no harm
+    // Both in order, so that equal patches give equal changes.
+    absl::btree_map<NamespacedName, std::shared_ptr<const Fragment>> fragments;  // null: gone
+    absl::btree_map<SharedKey, int> shared;                                      // changes of the counts
   };
   std::optional<Staged> staged;
 
@@ -160,7 +164,7 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     // A full patch names every Service there is: what it does not name is gone.
     for (const auto& [name, fragment] : ledger_->fragments) staged.fragments.try_emplace(name, nullptr);
   }
-  absl::flat_hash_map<SharedKey, int> counts;
+  absl::btree_map<SharedKey, int> counts;
   ChainNames wanted;
   for (const auto& [name, fragment] : staged.fragments) {
     const std::shared_ptr<const Fragment> held = ledger_->Held(name);
@@ -171,8 +175,13 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
         [&](const SetElement& e) { elements.Delete(e.family, e.set, SpecOf(e.family, e.set), e.element); },
         [&](const SetElement& e) { elements.Add(e.family, e.set, SpecOf(e.family, e.set), e.element); });
     Compare(
-        before.shared, after.shared, [&](const SetElement& e) { --counts[{e.family, e.element.key}]; },
-        [&](const SetElement& e) { ++counts[{e.family, e.element.key}]; });
+        before.shared, after.shared,
+        [&](const SetElement& e) {
+          --counts[{e.family, e.element.key}];
+        },
+        [&](const SetElement& e) {
+          ++counts[{e.family, e.element.key}];
+        });
     CollectChains(after, wanted);
   }
   for (const auto& [key, change] : counts) {

@@ -71,7 +71,9 @@ struct Raw {
   std::string operator()(const Dynset& e) const {
     std::string out = absl::StrCat("dynset ", DynsetWord(e.op), " reg_key ", RegNumber(e.key), " set ", e.set);
     if (e.data) absl::StrAppend(&out, " sreg_data ", RegNumber(*e.data));
-    if (e.timeout != absl::ZeroDuration()) absl::StrAppend(&out, " timeout ", absl::ToInt64Milliseconds(e.timeout), "ms");
+    if (e.timeout != absl::ZeroDuration()) {
+      absl::StrAppend(&out, " timeout ", absl::ToInt64Milliseconds(e.timeout), "ms");
+    }
     return out;
   }
   std::string operator()(const Immediate& e) const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A small nf_tables machine. Registers do not survive from rule to rule, so the state between rules is the mark and the place;
-// a rule is run once per value of its random draw, and equal states are followed once.
+// A small nf_tables machine. Registers do not survive from rule to rule, so the state between rules is the mark and the
+// place; a rule is run once per value of its random draw, and equal states are followed once.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/nft_simulate.h"
 #include "pointsman/status.h"
 
@@ -19,7 +20,8 @@ namespace {
 constexpr uint32_t kStatusDnat = 0x20;
 constexpr uint32_t kTypeUnicast = 1;
 constexpr uint32_t kTypeLocal = 2;
-constexpr int kMaxJumps = 16;  // NFT_JUMP_STACK_SIZE
+constexpr int kMaxJumps = 16;   // NFT_JUMP_STACK_SIZE
+constexpr int kMaxChains = 64;  // on one way; more is a circle, which the kernel refuses
 
 // The packet as one hook sees it.
 struct View {
@@ -52,7 +54,9 @@ struct Step {
   friend auto operator<=>(const Step&, const Step&) = default;
 };
 
-absl::Status NotUnderstood(absl::string_view what) { return absl::InvalidArgumentError(absl::StrCat("cannot simulate ", what)); }
+absl::Status NotUnderstood(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("cannot simulate ", what));
+}
 
 class Registers {
  public:
@@ -103,7 +107,8 @@ const ElementValue* FindElement(const Set& set, const Bytes& key) {
     return it == set.elements.end() ? nullptr : &it->second;
   }
   for (const auto& [first, value] : set.elements) {
-    if (InInterval(set.spec, key, first, value.end)) return &value;
+    const bool whole = first.size() == key.size() && value.end.size() == key.size();
+    if (whole && InInterval(set.spec, key, first, value.end)) return &value;
   }
   return nullptr;
 }
@@ -216,8 +221,14 @@ class RuleRun {
     const ElementValue* found = FindElement(set->second, regs_.Get(e.sreg, KeyLength(set->second.spec)));
     if ((found != nullptr) == e.inverted) return Break();
     if (e.result == Lookup::Result::kNone) return absl::OkStatus();
-    if (e.result == Lookup::Result::kVerdict) return Follow(std::get<Verdict>(found->data));
-    regs_.Put(e.dreg, std::get<Bytes>(found->data));
+    if (e.result == Lookup::Result::kVerdict) {
+      const auto* verdict = std::get_if<Verdict>(&found->data);
+      return verdict != nullptr ? Follow(*verdict)
+                                : NotUnderstood(absl::StrCat("verdicts of ", e.set, ", which has none"));
+    }
+    const auto* data = std::get_if<Bytes>(&found->data);
+    if (data == nullptr) return NotUnderstood(absl::StrCat("data of ", e.set, ", which has none"));
+    regs_.Put(e.dreg, *data);
     return absl::OkStatus();
   }
   absl::Status Do(const Immediate& e) { return Follow(e.verdict); }
@@ -225,12 +236,13 @@ class RuleRun {
     const size_t length = view_.dest.family() == Family::kIpv4 ? 4 : 16;
     const Bytes addr = regs_.Get(e.addr, length);
     const Bytes port = regs_.Get(e.port, 2);
-    return Finish({.kind = End::Kind::kDnat,
-                   .to = {IpAddr::FromBytes(addr), static_cast<uint16_t>(port[0] << 8 | port[1])}});
+    return Finish(
+        {.kind = End::Kind::kDnat, .to = {IpAddr::FromBytes(addr), static_cast<uint16_t>(port[0] << 8 | port[1])}});
   }
   absl::Status Do(const Masquerade&) { return Finish({.kind = End::Kind::kMasquerade}); }
   absl::Status Do(const Reject& e) {
-    if (e.type == Reject::Type::kTcpReset && view_.protocol != Protocol::kTcp) return NotUnderstood("a reset without TCP");
+    if (e.type == Reject::Type::kTcpReset && view_.protocol != Protocol::kTcp)
+      return NotUnderstood("a reset without TCP");
     return Finish({.kind = End::Kind::kReject});
   }
   absl::Status Do(const Dynset& e) { return NotUnderstood(absl::StrCat("an update of ", e.set)); }
@@ -262,6 +274,15 @@ class Walk {
   Walk(const Table& table, const View& view, std::set<End>& ends) : table_(table), view_(view), ends_(ends) {}
 
   absl::Status From(Place place, std::vector<Place> stack, uint32_t mark) {
+    if (depth_ == kMaxChains) return NotUnderstood("a way through that many chains");
+    ++depth_;
+    const absl::Status status = Follow(place, std::move(stack), mark);
+    --depth_;
+    return status;
+  }
+
+ private:
+  absl::Status Follow(Place place, std::vector<Place> stack, uint32_t mark) {
     while (place.rule < place.chain->rules.size()) {
       const Rule& rule = place.chain->rules[place.rule];
       std::set<Step> steps;
@@ -286,7 +307,6 @@ class Walk {
     return Return(std::move(stack), mark);
   }
 
- private:
   absl::Status Branch(const Step& step, const Place& after, std::vector<Place> stack) {
     switch (step.kind) {
       case Step::Kind::kEnd:
@@ -303,7 +323,8 @@ class Walk {
         break;
     }
     const auto chain = table_.chains.find(step.chain);
-    if (chain == table_.chains.end()) return NotUnderstood(absl::StrCat("a way to chain ", step.chain, ", which is not there"));
+    if (chain == table_.chains.end())
+      return NotUnderstood(absl::StrCat("a way to chain ", step.chain, ", which is not there"));
     return From({&chain->second, 0}, std::move(stack), step.mark);
   }
 
@@ -320,6 +341,7 @@ class Walk {
   const Table& table_;
   const View& view_;
   std::set<End>& ends_;
+  int depth_ = 0;
 };
 
 // Every end the packet may come to at one hook. With several chains there, in order of priority, the first that

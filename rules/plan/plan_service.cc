@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/plan.h"
 
 namespace pointsman {
@@ -86,6 +87,7 @@ ServicePlan PlanService(const NamespacedName& name, absl::Span<const ServicePort
                         const Policy& policy, Diagnostics& diagnostics) {
   ServicePlan plan{.service = name, .creation = absl::InfinitePast(), .ports = {}};
   std::set<Match> taken;
+  bool affinity_told = false;
   for (const ServicePort& port : ports) {
     plan.creation = port.creation;
     EndpointChoice choice = ChooseEndpoints(port, node);
@@ -103,6 +105,16 @@ ServicePlan PlanService(const NamespacedName& name, absl::Span<const ServicePort
                                .effect = "the first port keeps it",
                                .hint = ""});
       }
+    }
+    if (port.affinity && !affinity_told) {
+      affinity_told = true;
+      diagnostics.push_back({.severity = Severity::kWarning,
+                             .where = "",
+                             .object = FormatKey({Kind::kService, name}),
+                             .field = "spec.sessionAffinity",
+                             .problem = "ClientIP is not supported yet",
+                             .effect = "each connection may go to another endpoint",
+                             .hint = ""});
     }
     std::sort(out.frontends.begin(), out.frontends.end(),
               [](const Frontend& a, const Frontend& b) { return a.match < b.match; });

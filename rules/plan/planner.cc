@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/plan.h"
 
 namespace pointsman {

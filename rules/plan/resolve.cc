@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/packet.h"
 
 namespace pointsman {
@@ -60,8 +61,8 @@ Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, absl
       }
     }
   }
-  const bool ours = std::any_of(rejected.begin(), rejected.end(),
-                                [&](const Cidr& range) { return range.Contains(packet.dest); });
+  const bool ours =
+      std::any_of(rejected.begin(), rejected.end(), [&](const Cidr& range) { return range.Contains(packet.dest); });
   return {ours ? Outcome::Verdict::kReject : Outcome::Verdict::kPass, {}};
 }
 

@@ -107,9 +107,18 @@ std::optional<Cidr> Cidr::Parse(absl::string_view text) {
   if (slash == absl::string_view::npos) return std::nullopt;
   const std::optional<IpAddr> addr = IpAddr::Parse(text.substr(0, slash));
   if (!addr) return std::nullopt;
-  const std::optional<int> length = ParseDecimal(text.substr(slash + 1), addr->family() == Family::kIpv4 ? 32 : 128);
+  const bool colons = text.find(':') != absl::string_view::npos;
+  std::optional<int> length = ParseDecimal(text.substr(slash + 1), colons ? 128 : 32);
   if (!length) return std::nullopt;
-  return Cidr(*addr, *length);
+  if (colons && addr->family() == Family::kIpv4) {
+    // A mapped address counts the 96 bits in front of it: ::ffff:192.0.2.0/120 is 192.0.2.0/24.
+    if (*length < 96) return std::nullopt;
+    *length -= 96;
+  }
+  const Cidr cidr(*addr, *length);
+  // ::/80 and the like end among the mapped addresses, which are IPv4's: nothing a kernel could be told.
+  if (cidr.last().family() != cidr.family()) return std::nullopt;
+  return cidr;
 }
 
 IpAddr Cidr::last() const {

@@ -91,11 +91,14 @@ const std::vector<Row>& Table() {
          "a private header only from its mirror path"},
         // These bring the parts together, or feed them bytes no public header takes.
         {"tests/fuzz/", Join(tests, {"\"rules/", "\"netlink/", "\"agent/"}), {}, "fuzzing reaches into all three"},
-        {"tests/golden/", Join(tests, {"\"agent/source/"}), {}, "golden cases are read as the agent reads manifests"},
+        {"tests/golden/",
+         Join(tests, {"\"agent/source/", "\"agent/config.h"}),
+         {},
+         "golden cases are read as the agent reads them"},
         {"tests/netns/netlink/", Join(tests, {"\"netlink/"}), {}, "the codec meets the kernel"},
         {"tests/", tests, {}, "tests see what the public sees"},
         {"bench/",
-         Join(tests, {"\"benchmark/", "<benchmark/", "\"rules/", "\"netlink/", "\"agent/"}),
+         Join(tests, {"\"benchmark/", "<benchmark/", "\"bench/", "\"rules/", "\"netlink/", "\"agent/"}),
          {},
          "benchmarks time every stage"},
     };

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/check/layering.h"
 
+#include <ostream>
+#include <string>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -23,6 +26,8 @@ struct Case {
   const char* line;
   bool allowed;
 };
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.path << " with " << c.line; }
 
 class LayeringTableTest : public ::testing::TestWithParam<Case> {};
 

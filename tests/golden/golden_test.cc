@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One file a scenario, in cases/: the manifests, the settings, and what comes of them: the plan, the elements in the kernel's
-// maps, and what packets meet, by the plan and by the program. PM_UPDATE_GOLDEN=1 rewrites them; the diff is the review.
+// One file a scenario, in cases/: the manifests, the settings, and what comes of them: the plan, the elements in the
+// kernel's maps, and what packets meet, by the plan and by the program. PM_UPDATE_GOLDEN=1 rewrites them; the diff is
+// the review.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+
 #include "agent/config.h"
 #include "agent/source/allocate.h"
 #include "agent/source/yaml_codec.h"
@@ -115,8 +117,8 @@ std::string FormatElements(const nft::Ruleset& ruleset) {
   return text;
 }
 
-// `pod 203.0.113.9 -> 192.0.2.1:80/tcp   deliver …`: the sender's kind, for the reader and to mark the node's own; source,
-// destination; and the outcome, which is written anew.
+// `pod 203.0.113.9 -> 192.0.2.1:80/tcp   deliver …`: the sender's kind, for the reader and to mark the node's own;
+// source, destination; and the outcome, which is written anew.
 std::string RunPackets(const World& world, const nft::Ruleset& program, const std::string& packets) {
   std::string text;
   for (absl::string_view line : absl::StrSplit(packets, '\n', absl::SkipWhitespace())) {

@@ -4,8 +4,10 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "tests/support/agent_process.h"
 #include "tests/support/files.h"
 #include "tests/support/traffic.h"

@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "tests/support/agent_process.h"
 #include "tests/support/files.h"
 #include "tests/support/traffic.h"
@@ -35,18 +37,17 @@ TEST(BadManifestTest, ProgramsTheOthersAndNamesThePlace) {
   good.Listen(Protocol::kTcp, {world.pod_ip(0, Family::kIpv4), 8080});
   support::NameServer broken(world.pod(1), "broken");
   broken.Listen(Protocol::kTcp, {world.pod_ip(1, Family::kIpv4), 8080});
-  const SocketAddr good_at{support::Ip("192.0.2.80"), 80};
-  const SocketAddr broken_at{support::Ip("192.0.2.81"), 80};
+  const SocketAddr good_at{support::Ip("198.51.100.80"), 80};
+  const SocketAddr broken_at{support::Ip("198.51.100.81"), 80};
   const auto ask = [&](const SocketAddr& at) { return support::Ask(world.client(), Protocol::kTcp, at).name; };
-  // The addresses are on the client's own link; the node must be asked all the same.
-  world.client().Ip("route add 192.0.2.80/31 via 192.0.2.1\n");
 
   // Given a file that is right, and one whose `protocol:` stands two columns too deep under its `- port:`.
   support::TempDir dir;
-  support::WriteFile(dir.File("good.yaml"),
-                     support::Manifest{.name = "shop/good", .ip = "192.0.2.80", .endpoints = {"203.0.113.11"}}.Yaml());
+  support::WriteFile(
+      dir.File("good.yaml"),
+      support::Manifest{.name = "shop/good", .ip = "198.51.100.80", .endpoints = {"203.0.113.11"}}.Yaml());
   const std::string right =
-      support::Manifest{.name = "shop/broken", .ip = "192.0.2.81", .endpoints = {"203.0.113.12"}}.Yaml();
+      support::Manifest{.name = "shop/broken", .ip = "198.51.100.81", .endpoints = {"203.0.113.12"}}.Yaml();
   std::string wrong;
   int line = 0;
   for (const absl::string_view l : absl::StrSplit(right, '\n')) {
@@ -71,8 +72,9 @@ TEST(BadManifestTest, ProgramsTheOthersAndNamesThePlace) {
   EXPECT_TRUE(agent.process().running());
 
   // And changes to the right one still arrive.
-  support::ReplaceFile(dir.File("good.yaml"),
-                       support::Manifest{.name = "shop/good", .ip = "192.0.2.80", .endpoints = {"203.0.113.12"}}.Yaml());
+  support::ReplaceFile(
+      dir.File("good.yaml"),
+      support::Manifest{.name = "shop/good", .ip = "198.51.100.80", .endpoints = {"203.0.113.12"}}.Yaml());
   EXPECT_TRUE(support::Eventually(absl::Seconds(2), [&] { return ask(good_at) == "broken"; })) << agent.log();
 
   // When it is repaired, then it serves, too, and nothing more is said about it.
@@ -82,9 +84,8 @@ TEST(BadManifestTest, ProgramsTheOthersAndNamesThePlace) {
 
   // When it breaks again, then what was programmed stays: a typing mistake must not cut a Service off.
   support::ReplaceFile(dir.File("broken.yaml"), wrong);
-  EXPECT_TRUE(support::Eventually(absl::Seconds(2), [&] {
-    return LinesWith(agent.log(), "broken.yaml:").size() == 2;
-  })) << agent.log();
+  EXPECT_TRUE(support::Eventually(absl::Seconds(2), [&] { return LinesWith(agent.log(), "broken.yaml:").size() == 2; }))
+      << agent.log();
   EXPECT_EQ(ask(broken_at), "broken");
 }
 

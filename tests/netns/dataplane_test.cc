@@ -2,12 +2,15 @@
 //
 // The dataplane against a real kernel, in network namespaces of its own. Needs the nft program and the right to make a
 // namespace, and fails without.
-
 #include "pointsman/dataplane.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -145,6 +148,16 @@ void ExpectSame(const Ruleset& actual, const Ruleset& expected) {
   EXPECT_EQ(actual, expected);
 }
 
+// Only there a socket's buffer can be as large as need be.
+bool InInitialUserNamespace() {
+  std::ifstream map("/proc/self/uid_map");
+  uint64_t inside = 1;
+  uint64_t outside = 1;
+  uint64_t count = 0;
+  map >> inside >> outside >> count;
+  return inside == 0 && outside == 0 && count == 0xffffffff;
+}
+
 constexpr Family kV4 = Family::kIpv4;
 
 SetSpec EndpointsSpec() {
@@ -168,7 +181,7 @@ ChangeSet WithEndpoints(uint32_t count) {
   return {AddTable{kV4, ""}, AddSet{kV4, "endpoints", EndpointsSpec()}, Endpoints(count)};
 }
 
-// --- writing and reading back ---------------------------------------------------------------------------------------
+// --- writing and reading back ----------------------------------------------------------------------------------------
 
 TEST(DataplaneTest, ABareKernelHasNothingOfOurs) {
   Kernel kernel;
@@ -286,13 +299,20 @@ TEST(DataplaneTest, ManyElementsFitOneCommit) {
 
   const absl::StatusOr<CommitReport> report = kernel.Commit(WithEndpoints(kCount));
 
+  if (absl::IsFailedPrecondition(report.status()) && !InInitialUserNamespace()) {
+    EXPECT_THAT(std::string(report.status().message()), HasSubstr("net.core.wmem_max"));
+    EXPECT_EQ(kernel.Observed(), Ruleset());
+    return;
+  }
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->ops, 3);
   EXPECT_GT(report->messages, 300);
   EXPECT_GT(report->bytes, int64_t{kCount} * 40);
-  const std::string found =
-      kernel.Nft({"get", "element", "ip", "pointsman", "endpoints", "{ 10.4.147.223 . tcp . 80 . 0 }"});
-  EXPECT_THAT(found, HasSubstr("10.4.147.223 . 8080")) << "the last of them";
+  const auto remove = [&](uint32_t number) {
+    return kernel.Commit({DeleteElements{kV4, "endpoints", EndpointsSpec(), {Endpoint(number)}}}).status();
+  };
+  for (const uint32_t number : {0U, 1000U, kCount - 1}) EXPECT_EQ(remove(number), absl::OkStatus()) << number;
+  EXPECT_TRUE(absl::IsNotFound(remove(kCount)));
 }
 
 TEST(DataplaneTest, ASetTooLargeToListComesOutIncomplete) {
@@ -315,7 +335,7 @@ TEST(DataplaneTest, ASetTooLargeToListComesOutIncomplete) {
   }
 }
 
-// --- transactions ---------------------------------------------------------------------------------------------------
+// --- transactions ----------------------------------------------------------------------------------------------------
 
 TEST(DataplaneTest, AnEmptyChangeSetSendsNothing) {
   Kernel kernel;
@@ -341,7 +361,7 @@ TEST(DataplaneTest, ACommitReportsTheGenerationItReached) {
 
   const absl::StatusOr<CommitReport> unguarded = kernel.Commit({AddChain{kV4, "c", {}, ""}});
   ASSERT_TRUE(unguarded.ok()) << unguarded.status();
-  EXPECT_EQ(unguarded->generation, before + 2);
+  EXPECT_EQ(unguarded->generation, kUnknownGeneration) << "nobody knows what happened before";
 }
 
 TEST(DataplaneTest, ACommitThatChangesNothingReachesNoNewGeneration) {
@@ -349,14 +369,12 @@ TEST(DataplaneTest, ACommitThatChangesNothingReachesNoNewGeneration) {
   ASSERT_TRUE(kernel.Commit(WithEndpoints(1)).ok());
   const Generation before = kernel.CurrentGeneration();
 
-  const absl::StatusOr<CommitReport> guarded = kernel.Commit(WithEndpoints(1), before);
-  ASSERT_TRUE(guarded.ok()) << guarded.status();
-  EXPECT_EQ(guarded->generation, before);
-  EXPECT_EQ(kernel.CurrentGeneration(), before);
+  const absl::StatusOr<CommitReport> report = kernel.Commit({Endpoints(1)}, before);
 
-  const absl::StatusOr<CommitReport> unguarded = kernel.Commit(WithEndpoints(1));
-  ASSERT_TRUE(unguarded.ok()) << unguarded.status();
-  EXPECT_EQ(unguarded->generation, kUnknownGeneration) << "nobody knows what happened before";
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->messages, 1);
+  EXPECT_EQ(report->generation, before);
+  EXPECT_EQ(kernel.CurrentGeneration(), before);
 }
 
 TEST(DataplaneTest, AStrangersCommitTripsTheGuard) {
@@ -389,7 +407,7 @@ TEST(DataplaneTest, AFailingOpIsNamedAndNothingIsApplied) {
 
   EXPECT_TRUE(absl::IsAlreadyExists(report.status())) << report.status();
   EXPECT_THAT(std::string(report.status().message()),
-              HasSubstr("add element pointsman/endpoints (ip), message 7 of 7, key 0x0a00000706000000005000000000"
+              HasSubstr("add element pointsman/endpoints (ip), message 4 of 4, key 0x0a00000706000000005000000000"
                         "0000: File exists"));
   EXPECT_EQ(report.status().GetPayload(kFailedOpPayload), absl::Cord("1"));
   const absl::StatusOr<Observation> after = kernel.Observe();
@@ -485,7 +503,7 @@ TEST(DataplaneTest, WhatIsNotOursInOurTableShows) {
              "  chain c {\n"
              "    tcp dport { 80, 443 } counter accept\n"
              "    jump { drop; }\n"
-             "    masquerade to :1024-2048\n"
+             "    meta l4proto tcp masquerade to :1024-2048\n"
              "    meta mark set 0x7\n"
              "    ip daddr 192.0.2.1 dnat to 192.0.2.2\n"
              "  }\n"
@@ -512,7 +530,7 @@ TEST(DataplaneTest, WhatIsNotOursInOurTableShows) {
   EXPECT_TRUE(has_foreign(4, "nat"));
 }
 
-// --- nft, the program -----------------------------------------------------------------------------------------------
+// --- nft, the program ------------------------------------------------------------------------------------------------
 
 // As a person would write it, or nft print it. Everything nft can read.
 constexpr char kText[] = R"(
@@ -552,7 +570,7 @@ table ip pointsman {
     ip daddr . meta l4proto . th dport . ip saddr @fw_sources drop
     th dport @ports meta l4proto != @protocols return
     ct state established,related accept
-    iifname "cali*" jump reject_it
+    iifname "cali*" return
     update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 1h : ip daddr . th dport }
   }
   chain nat_post {
@@ -567,22 +585,26 @@ table ip pointsman {
 )";
 
 TEST(DataplaneTest, WhatNftWritesAndWhatWeWriteObserveTheSame) {
-  const std::string v6 = absl::StrReplaceAll(kText, {{"table ip ", "table ip6 "},
-                                                     {"ipv4_addr", "ipv6_addr"},
-                                                     {"ip daddr", "ip6 daddr"},
-                                                     {"ip saddr", "ip6 saddr"},
-                                                     {"dnat ip ", "dnat ip6 "},
-                                                     {"10.244.0.0/16", "fd00:1::/64"},
-                                                     {"10.245.0.3", "fd00:2::3"},
-                                                     {"10.245.0.9", "fd00:2::9"},
-                                                     {"240.0.0.0/4", "ff00::/8"},
-                                                     {"0.0.0.0/8", "::/8"},
-                                                     {"1.0.0.0/8", "100::/8"},
-                                                     {"192.0.2.", "2001:db8::"},
-                                                     {"203.0.113.", "2001:db8:1::"},
-                                                     {"198.51.100.0/24", "fd01::/48"},
-                                                     {"198.51.100.7", "fd01::7"},
-                                                     {"10.1.1.1", "fd00:3::1"}});
+  const std::string v6 = absl::StrReplaceAll(
+      kText,
+      {{"    update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 1h : ip daddr . th dport }\n",
+        ""},  // nft 1.0.6 runs out of registers here, and aborts
+       {"table ip ", "table ip6 "},
+       {"ipv4_addr", "ipv6_addr"},
+       {"ip daddr", "ip6 daddr"},
+       {"ip saddr", "ip6 saddr"},
+       {"dnat ip ", "dnat ip6 "},
+       {"10.244.0.0/16", "fd00:1::/64"},
+       {"10.245.0.3", "fd00:2::3"},
+       {"10.245.0.9", "fd00:2::9"},
+       {"240.0.0.0/4", "ff00::/8"},
+       {"0.0.0.0/8", "::/8"},
+       {"1.0.0.0/8", "100::/8"},
+       {"192.0.2.", "2001:db8::"},
+       {"203.0.113.", "2001:db8:1::"},
+       {"198.51.100.0/24", "fd01::/48"},
+       {"198.51.100.7", "fd01::7"},
+       {"10.1.1.1", "fd00:3::1"}});
   Kernel by_text;
   by_text.Nft({"-f", "-"}, absl::StrCat(kText, v6));
   const Ruleset ruleset = by_text.Observed();
@@ -650,52 +672,45 @@ TEST(DataplaneTest, NftAddsToSetsThatWeMade) {
   ExpectSame(kernel.Observed(), ruleset);
 }
 
-// --- around it ------------------------------------------------------------------------------------------------------
+// --- around it -------------------------------------------------------------------------------------------------------
 
 TEST(DataplaneTest, ReadingWhileSomebodyWritesIsConsistent) {
-  // Two elements that a writer always replaces together.
+  // Two elements that a writer always gives the same data.
   Kernel kernel;
-  ASSERT_TRUE(kernel.Commit(WithEndpoints(2)).ok());
+  std::vector<Element> elements = {Endpoint(0), Endpoint(1)};
+  elements[1].value = elements[0].value;
+  ASSERT_TRUE(kernel
+                  .Commit({AddTable{kV4, ""}, AddSet{kV4, "endpoints", EndpointsSpec()},
+                           AddElements{kV4, "endpoints", EndpointsSpec(), elements}})
+                  .ok());
   std::atomic<bool> stop = false;
-  std::atomic<int> commits = 0;
   std::thread writer = kernel.ns().Start([&] {
     const auto dataplane = OpenNftDataplane();
     ASSERT_TRUE(dataplane.ok());
-    const SetSpec spec = EndpointsSpec();
-    std::vector<Element> now = {Endpoint(0), Endpoint(1)};
     for (uint16_t i = 1; !stop; ++i) {
-      std::vector<Element> next = now;
-      for (Element& element : next) element.value.data = Cat({Ip("203.0.113.1"), Port(i)});
+      const DeleteElements remove{kV4, "endpoints", EndpointsSpec(), elements};
+      for (Element& element : elements) element.value.data = Cat({Ip("203.0.113.1"), Port(i)});
       const auto report =
-          (*dataplane)
-              ->Commit({DeleteElements{kV4, "endpoints", spec, now}, AddElements{kV4, "endpoints", spec, next}},
-                       kUnknownGeneration);
+          (*dataplane)->Commit({remove, AddElements{kV4, "endpoints", EndpointsSpec(), elements}}, kUnknownGeneration);
       ASSERT_TRUE(report.ok()) << report.status();
-      now = next;
-      ++commits;
       absl::SleepFor(absl::Microseconds(200));
     }
   });
-  int consistent = 0;
   std::set<Generation> generations;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 1000 && generations.size() < 20; ++i) {
     const absl::StatusOr<Observation> seen = kernel.Observe();
     if (!seen.ok()) {
       EXPECT_TRUE(absl::IsDataLoss(seen.status())) << seen.status();
       continue;
     }
-    const auto& elements = seen->ruleset.tables.at(kV4).sets.at("endpoints").elements;
-    ASSERT_EQ(elements.size(), 2U);
-    if (seen->ruleset != Ruleset()) ++consistent;
-    EXPECT_TRUE(elements.begin()->second == std::next(elements.begin())->second ||
-                elements.begin()->second == Endpoint(0).value);
+    const auto& read = seen->ruleset.tables.at(kV4).sets.at("endpoints").elements;
+    ASSERT_EQ(read.size(), 2U);
+    EXPECT_EQ(read.begin()->second, std::next(read.begin())->second);
     generations.insert(seen->generation);
   }
   stop = true;
   writer.join();
-  EXPECT_GT(consistent, 0);
-  EXPECT_GT(commits, 0);
-  EXPECT_GT(generations.size(), 1U);
+  EXPECT_GT(generations.size(), 1U) << "it was never read while it changed";
 }
 
 TEST(DataplaneTest, TheWrongNamespaceIsNotRead) {
@@ -712,6 +727,28 @@ TEST(DataplaneTest, TheWrongNamespaceIsNotRead) {
 TEST(NetAdminTest, RootHasIt) {
   NetNs ns("admin");
   EXPECT_EQ(ns.Call([] { return CheckNetAdmin(); }), absl::OkStatus());
+}
+
+TEST(NetAdminTest, ItsLackIsOneSentence) {
+  NetNs ns("admin");
+  absl::Status checked;
+  absl::Status opened;
+  std::thread powerless = ns.Start([&] {
+    // Capabilities are a thread's own: capset(2), version 3, none of the 64.
+    struct {
+      uint32_t version = 0x20080522;
+      int pid = 0;
+    } header;
+    uint32_t none[2][3] = {};
+    if (syscall(SYS_capset, &header, none) != 0) return;
+    checked = CheckNetAdmin();
+    opened = OpenNftDataplane().status();
+  });
+  powerless.join();
+  EXPECT_EQ(checked, absl::PermissionDeniedError(
+                         "programming nf_tables needs CAP_NET_ADMIN: run as root, or add the capability (in a pod: "
+                         "securityContext.capabilities.add: [NET_ADMIN])"));
+  EXPECT_EQ(opened, checked);
 }
 
 }  // namespace

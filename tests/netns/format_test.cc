@@ -2,7 +2,6 @@
 //
 // Our listing against nft's own. Needs the nft program and the right to make a network namespace, and fails without.
 #include <algorithm>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "gtest/gtest.h"
 #include <nlohmann/json.hpp>
 
+#include "pointsman/netlink.h"
 #include "pointsman/nft_format.h"
 #include "tests/support/netns.h"
 #include "tests/support/nft_sample.h"
@@ -164,6 +164,44 @@ TEST(NetnsFormatTest, NftListsWhatItLoadedFromOurText) {
   EXPECT_EQ(Normalised(List(ns)), Normalised(text));
 }
 
+TEST(NetnsFormatTest, OurTextMeansTheExpressionsOfTheProgram) {
+  NetNs ns("format");
+  const Ruleset ruleset = SampleRuleset(/*affinity=*/false);
+  Load(ns, FormatText(ruleset));
+
+  std::vector<std::string> wanted;
+  for (const auto& [family, table] : ruleset.tables) {
+    for (const auto& [name, chain] : table.chains) {
+      for (Rule rule : chain.rules) {
+        // A rule that cannot be read is shown by its expressions, which is what is wanted here.
+        rule.exprs.push_back(Foreign{"end", ""});
+        rule.comment.clear();
+        const std::string text = FormatRule(family, rule);
+        absl::string_view raw = text;
+        ASSERT_TRUE(absl::ConsumePrefix(&raw, "# not understood: [ ") && absl::ConsumeSuffix(&raw, " ] [ end ]"));
+        for (const absl::string_view expr : absl::StrSplit(raw, " ] [ ")) wanted.emplace_back(expr);
+      }
+    }
+  }
+  const ProcessResult listed = Nft(ns, {"--debug=netlink", "list", "ruleset"});
+  std::vector<std::string> found;
+  for (absl::string_view line : absl::StrSplit(listed.out + listed.err, '\n')) {
+    if (!absl::ConsumePrefix(&line, "  [ ") || !absl::ConsumeSuffix(&line, "]")) continue;
+    // What the kernel fills in by itself.
+    std::string expr(absl::StripAsciiWhitespace(line));
+    expr = absl::StrReplaceAll(expr, {{"dnat ip6 addr", "dnat addr"},
+                                      {"dnat ip addr", "dnat addr"},
+                                      {" timeout 0ms", ""},
+                                      {" addr_max reg 1", ""},
+                                      {" proto_max reg 9", ""},
+                                      {" proto_max reg 2", ""},
+                                      {" flags 0x3", ""}});
+    found.push_back(expr);
+  }
+  EXPECT_GT(found.size(), 100u);
+  EXPECT_EQ(absl::StrJoin(found, "\n"), absl::StrJoin(wanted, "\n"));
+}
+
 TEST(NetnsFormatTest, OurJsonIsTheJsonNftPrints) {
   NetNs ns("format");
   const Ruleset ruleset = SampleRuleset(/*affinity=*/false);
@@ -216,6 +254,22 @@ TEST(NetnsFormatTest, NftRefusesTheRulesThatAreMarkedAsUnreadable) {
   EXPECT_THAT(result.err, HasSubstr("unexpected gc-interval"));
 }
 
+TEST(NetnsFormatTest, BehindTheMarksStandsWhatNftListsOnceItIsInstalled) {
+  NetNs ns("format");
+  const Ruleset ruleset = SampleRuleset(/*affinity=*/true);
+  ns.Run([&] {
+    const auto dataplane = OpenNftDataplane();
+    ASSERT_TRUE(dataplane.ok()) << dataplane.status();
+    const auto report = (*dataplane)->Commit(FromNothing(ruleset), kUnknownGeneration);
+    ASSERT_TRUE(report.ok()) << report.status();
+  });
+
+  const std::string bare = absl::StrReplaceAll(
+      FormatText(ruleset), {{"# nft cannot read this rule back; it is installed over netlink: ", ""},
+                            {"# nft cannot read this line of a map back; it is set over netlink: ", ""}});
+  EXPECT_EQ(Normalised(List(ns)), Normalised(bare));
+}
+
 TEST(NetnsFormatTest, AChangeSetLoadsAsCommands) {
   NetNs by_changes("format");
   NetNs by_text("format");
@@ -250,7 +304,7 @@ TEST(NetnsFormatTest, AChangeSetThatTakesAwayLoadsToo) {
     // Flushed and filled again: both a map and a set.
     for (const char* name : {"endpoints_local", "hairpin"}) {
       Set& set = table.sets[name];
-      changes.push_back(FlushSet{family, name});
+      changes.push_back(FlushSet{family, name, set.spec.is_map()});
       set.elements.erase(std::next(set.elements.begin()), set.elements.end());
       changes.push_back(
           AddElements{family, name, set.spec, {{set.elements.begin()->first, set.elements.begin()->second}}});

@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "pointsman/netlink.h"
 #include "tests/support/agent_process.h"
 #include "tests/support/files.h"
@@ -129,8 +131,8 @@ TEST(OneChangeTest, OneEndpointAmongFiveThousandServicesIsAHandfulOfMessages) {
   // And it is the change that was asked for.
   const support::ProcessResult diff = support::RunPointsman(node, {"diff", "--manifests", dir.path()});
   EXPECT_EQ(diff.exit_code, 0) << diff.out.substr(0, 2000) << diff.err;
-  const support::ProcessResult slots = support::RunProcess(
-      node, {"nft", "list", "map", "ip", "pointsman", "endpoints"}, {.timeout = absl::Seconds(120)});
+  const support::ProcessResult slots = support::RunProcess(node, {"nft", "list", "map", "ip", "pointsman", "endpoints"},
+                                                           {.timeout = absl::Seconds(120)});
   EXPECT_THAT(slots.out, HasSubstr("198.18.99.99 . 8080"));
 }
 

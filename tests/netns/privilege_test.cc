@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "tests/support/agent_process.h"
 #include "tests/support/files.h"
 #include "tests/support/netns.h"
@@ -20,15 +22,15 @@ using ::testing::HasSubstr;
 class PrivilegeTest : public ::testing::Test {
  protected:
   PrivilegeTest() {
-    support::WriteFile(dir_.File("web.yaml"), support::Manifest{.name = "shop/web",
-                                                                .ip = "192.0.2.80",
-                                                                .endpoints = {"203.0.113.11", "203.0.113.12"}}
-                                                  .Yaml());
+    support::WriteFile(
+        dir_.File("web.yaml"),
+        support::Manifest{.name = "shop/web", .ip = "192.0.2.80", .endpoints = {"203.0.113.11", "203.0.113.12"}}
+            .Yaml());
   }
 
   support::ProcessResult RunWithoutNetAdmin(const std::vector<std::string>& args) {
-    std::vector<std::string> command = {"setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin",
-                                        support::PointsmanBinary()};
+    std::vector<std::string> command = {"setpriv",    "--bounding-set", "-net_admin",
+                                        "--inh-caps", "-net_admin",     support::PointsmanBinary()};
     command.insert(command.end(), args.begin(), args.end());
     return support::RunProcess(node_, command, {.timeout = absl::Seconds(10)});
   }
@@ -46,8 +48,8 @@ TEST_F(PrivilegeTest, DumpNeedsNone) {
 }
 
 TEST_F(PrivilegeTest, RunSaysAtOnceWhatIsMissing) {
-  for (const std::vector<std::string>& args : {std::vector<std::string>{"run", "--manifests", dir_.path()},
-                                               {"run", "--once", "--manifests", dir_.path()}}) {
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{"run", "--manifests", dir_.path()}, {"run", "--once", "--manifests", dir_.path()}}) {
     const absl::Time begin = absl::Now();
     const support::ProcessResult run = RunWithoutNetAdmin(args);
     EXPECT_FALSE(run.timed_out);

@@ -5,8 +5,10 @@
 #include <string>
 
 #include "absl/time/clock.h"
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "tests/support/agent_process.h"
 #include "tests/support/files.h"
 #include "tests/support/traffic.h"
@@ -116,7 +118,8 @@ TEST_P(SeedTest, EndpointSeesAnAddressItCanAnswer) {
   ASSERT_EQ(reply.outcome, support::Outcome::kAnswered) << reply.Text();
   EXPECT_THAT(reply.seen_as, ::testing::HasSubstr(FormatIp(world_.node_ip(GetParam()))));
 
-  // An endpoint that reaches itself through the Service must not see its own address, or it would answer itself directly.
+  // An endpoint that reaches itself through the Service must not see its own address, or it would answer itself
+  // directly.
   for (int i = 0; i < 40; ++i) {
     const support::Reply hairpin = support::Ask(world_.pod(0), Protocol::kTcp, ClusterIp());
     ASSERT_EQ(hairpin.outcome, support::Outcome::kAnswered) << hairpin.Text();

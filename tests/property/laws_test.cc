@@ -41,7 +41,8 @@ std::vector<std::shared_ptr<const ServicePlan>> PlansOf(const PlanPatch& patch) 
   return plans;
 }
 
-std::vector<std::shared_ptr<const ServicePlan>> PlanAll(const Store& store, const NodeInfo& node, const Policy& policy) {
+std::vector<std::shared_ptr<const ServicePlan>> PlanAll(const Store& store, const NodeInfo& node,
+                                                        const Policy& policy) {
   Planner planner;
   return PlansOf(planner.Plan(store, Everything(), node, policy));
 }

@@ -111,14 +111,13 @@ std::string Manifest::Yaml() const {
   const std::pair<std::string, std::string> names = absl::StrSplit(name, absl::MaxSplits('/', 1));
   const auto& [ns, service] = names;
   const bool v6 = absl::StrContains(ip, ":");
-  std::string yaml = absl::StrCat(
-      "apiVersion: v1\nkind: Service\nmetadata:\n  namespace: ", ns, "\n  name: ", service, "\nspec:\n  type: ",
-      node_port == 0 ? "ClusterIP" : "NodePort", "\n  clusterIP: \"", ip, "\"\n  clusterIPs: [\"", ip,
-      "\"]\n  ipFamilies: [", v6 ? "IPv6" : "IPv4", "]\n  ports:\n    - port: ", port, "\n      protocol: ", protocol,
-      "\n      targetPort: ", target_port, "\n");
+  std::string yaml = absl::StrCat("apiVersion: v1\nkind: Service\nmetadata:\n  namespace: ", ns, "\n  name: ", service,
+                                  "\nspec:\n  type: ", node_port == 0 ? "ClusterIP" : "NodePort", "\n  clusterIP: \"",
+                                  ip, "\"\n  clusterIPs: [\"", ip, "\"]\n  ipFamilies: [", v6 ? "IPv6" : "IPv4",
+                                  "]\n  ports:\n    - port: ", port, "\n      protocol: ", protocol,
+                                  "\n      targetPort: ", target_port, "\n");
   if (node_port != 0) absl::StrAppend(&yaml, "      nodePort: ", node_port, "\n");
-  absl::StrAppend(&yaml,
-                  "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  namespace: ", ns,
+  absl::StrAppend(&yaml, "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  namespace: ", ns,
                   "\n  name: ", service, "-1\n  labels:\n    kubernetes.io/service-name: ", service,
                   "\naddressType: ", v6 ? "IPv6" : "IPv4", "\nports:\n  - port: ", target_port,
                   "\n    protocol: ", protocol, "\n", endpoints.empty() ? "endpoints: []\n" : "endpoints:\n");
@@ -130,7 +129,8 @@ std::string WithoutKind(const std::string& yaml, const std::string& kind) {
   std::vector<std::string> kept;
   std::string document;
   const auto finish = [&] {
-    if (!absl::StrContains(absl::StrCat("\n", document), absl::StrCat("\nkind: ", kind, "\n"))) kept.push_back(document);
+    if (!absl::StrContains(absl::StrCat("\n", document), absl::StrCat("\nkind: ", kind, "\n")))
+      kept.push_back(document);
     document.clear();
   };
   for (const absl::string_view line : absl::StrSplit(yaml, '\n')) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+
 #include "tests/support/netns.h"
 #include "tests/support/process.h"
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+
 #include "pointsman/api.h"
 #include "pointsman/plan.h"
 #include "pointsman/store.h"
@@ -83,9 +84,7 @@ class Svc {
     return *this;
   }
   const Service& Build() const { return service_; }
-  ObjectChange Put() const {
-    return {{Kind::kService, service_.meta.name}, std::make_shared<const Object>(service_)};
-  }
+  ObjectChange Put() const { return {{Kind::kService, service_.meta.name}, std::make_shared<const Object>(service_)}; }
 
  private:
   Service service_;
@@ -116,9 +115,7 @@ class Slice {
     if (!node.empty()) e.node_name = node;
     return Add(std::move(e));
   }
-  Slice& NotReady(const std::string& ip) {
-    return Add({.addresses = {ip}, .ready = false, .serving = false});
-  }
+  Slice& NotReady(const std::string& ip) { return Add({.addresses = {ip}, .ready = false, .serving = false}); }
   const EndpointSlice& Build() const { return slice_; }
   ObjectChange Put() const {
     return {{Kind::kEndpointSlice, slice_.meta.name}, std::make_shared<const Object>(slice_)};

@@ -7,6 +7,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/dataplane.h"
 #include "pointsman/nft_program.h"
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+
 #include "pointsman/packet.h"
 #include "pointsman/plan.h"
 #include "tests/support/builders.h"

@@ -66,6 +66,18 @@ void World::Connect() {
                     "route add ", FormatIp(pod_ip(i, Family::kIpv6)), "/128 dev ", link, "\n");
   }
   node_->Ip(node);
+  // The first request for a neighbour may be lost while its link is still coming up; do not wait a second to repeat it.
+  const auto ask_often = [](NetNs& ns, const std::string& link) {
+    for (const char* family : {"ipv4", "ipv6"}) {
+      ns.Sysctl(absl::StrCat("net/", family, "/neigh/", link, "/retrans_time_ms"), "50");
+    }
+  };
+  ask_often(*node_, "client");
+  ask_often(*client_, "eth0");
+  for (int i = 0; i < pods(); ++i) {
+    ask_often(*node_, absl::StrCat("pod", i));
+    ask_often(pod(i), "eth0");
+  }
   client_->Ip(
       "addr add 192.0.2.2/24 dev eth0\n"
       "addr add 2001:db8::2/64 dev eth0 nodad\n"
@@ -87,7 +99,7 @@ void World::WaitUntilReachable() {
   for (int i = 0; i < pods(); ++i) {
     for (const Family family : kFamilies) {
       const absl::Time deadline = absl::Now() + absl::Seconds(10);
-      while (Ask(*client_, Protocol::kTcp, {pod_ip(i, family), 1}, absl::Milliseconds(500)).outcome !=
+      while (Ask(*client_, Protocol::kTcp, {pod_ip(i, family), 1}, absl::Milliseconds(100)).outcome !=
              Outcome::kRefused) {
         if (absl::Now() > deadline) Fatal(absl::StrCat(FormatIp(pod_ip(i, family)), " is not reachable"));
         absl::SleepFor(absl::Milliseconds(5));

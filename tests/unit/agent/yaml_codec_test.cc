@@ -375,23 +375,23 @@ INSTANTIATE_TEST_SUITE_P(
             1},
         FaultRow{
             "QuotedPort", "kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: \"80\"}]}\n",
-            "m.yaml:3:22: error: Service default/a: spec.ports[0].port: the text \"80\" where a number is needed; this "
+            "m.yaml:3:23: error: Service default/a: spec.ports[0].port: the text \"80\" where a number is needed; this "
             "port is skipped (remove the quotes)",
             1},
         FaultRow{"PortTooLarge", "kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 65536}]}\n",
-                 "m.yaml:3:22: error: Service default/a: spec.ports[0].port: \"65536\" is not between 1 and 65535; "
+                 "m.yaml:3:23: error: Service default/a: spec.ports[0].port: \"65536\" is not between 1 and 65535; "
                  "this port "
                  "is skipped",
                  1},
         FaultRow{
             "PortAbsurdlyLarge",
             "kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 99999999999999999999999}]}\n",
-            "m.yaml:3:22: error: Service default/a: spec.ports[0].port: \"99999999999999999999999\" is not between 1 "
+            "m.yaml:3:23: error: Service default/a: spec.ports[0].port: \"99999999999999999999999\" is not between 1 "
             "and 65535; this port is skipped",
             1},
         FaultRow{
             "PortZero", "kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 0}]}\n",
-            "m.yaml:3:22: error: Service default/a: spec.ports[0].port: \"0\" is not between 1 and 65535; this port is "
+            "m.yaml:3:23: error: Service default/a: spec.ports[0].port: \"0\" is not between 1 and 65535; this port is "
             "skipped",
             1},
         FaultRow{"PortMissing", "kind: Service\nmetadata: {name: a}\nspec: {ports: [{name: x}]}\n",
@@ -407,13 +407,13 @@ INSTANTIATE_TEST_SUITE_P(
                  "(begin each item with `- `)",
                  1},
         FaultRow{"NoPorts", "kind: Service\nmetadata: {name: a}\nspec: {clusterIP: 192.0.2.1}\n",
-                 "m.yaml:3:8: warning: Service default/a: spec.ports: a Service needs at least one port; it serves no "
+                 "m.yaml:3:7: warning: Service default/a: spec.ports: a Service needs at least one port; it serves no "
                  "traffic",
                  1},
         FaultRow{
             "NodePortCostsTheNodePortAlone",
             "kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80, nodePort: x}]}\n",
-            "m.yaml:3:36: error: Service default/a: spec.ports[0].nodePort: the text \"x\" where a whole number is "
+            "m.yaml:3:37: error: Service default/a: spec.ports[0].nodePort: the text \"x\" where a whole number is "
             "needed; this port has no node port",
             1},
         FaultRow{"UnknownType", "kind: Service\nmetadata: {name: a}\nspec: {type: Nodeport, ports: [{port: 80}]}\n",
@@ -424,7 +424,7 @@ INSTANTIATE_TEST_SUITE_P(
             "TimeoutTooLong",
             "kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}], sessionAffinity: ClientIP, "
             "sessionAffinityConfig: {clientIP: {timeoutSeconds: 86401}}}\n",
-            "m.yaml:3:105: error: Service default/a: spec.sessionAffinityConfig.clientIP.timeoutSeconds: \"86401\" is "
+            "m.yaml:3:107: error: Service default/a: spec.sessionAffinityConfig.clientIP.timeoutSeconds: \"86401\" is "
             "not between 1 and 86400; 10800 seconds are used",
             1},
         FaultRow{
@@ -448,7 +448,7 @@ INSTANTIATE_TEST_SUITE_P(
             0},
         FaultRow{
             "LabelIsBool", "kind: Node\nmetadata: {name: n, labels: {a: true, b: x}}\n",
-            "m.yaml:2:37: error: Node n: metadata.labels.a: the boolean \"true\" where a text is needed; it is ignored "
+            "m.yaml:2:33: error: Node n: metadata.labels.a: the boolean \"true\" where a text is needed; it is ignored "
             "(put it in quotes)",
             1},
         FaultRow{

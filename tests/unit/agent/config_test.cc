@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/config.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "tests/support/builders.h"
+
+namespace pointsman {
+namespace {
+
+using testing::Batch;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::Ip;
+using ::testing::IsEmpty;
+using testing::Net;
+
+std::vector<IpAddr> Ips(const std::vector<std::string>& texts) {
+  std::vector<IpAddr> addrs;
+  for (const std::string& text : texts) addrs.push_back(Ip(text));
+  return addrs;
+}
+
+std::vector<std::string> Texts(const std::vector<IpAddr>& addrs) {
+  std::vector<std::string> texts;
+  for (const IpAddr& addr : addrs) texts.push_back(FormatIp(addr));
+  return texts;
+}
+
+// --- Node port addresses
+// ------------------------------------------------------------------------------------------------
+
+const std::vector<std::string> kInterfaces = {"10.20.30.51", "100.200.201.1", "127.0.0.1",     "169.254.1.1",
+                                              "::1",         "2001:db8::1",   "2001:db8:1::2", "fe80::1"};
+
+struct AddressRow {
+  const char* name;
+  const char* why;
+  std::vector<std::string> cidrs;  // configured; none: primary
+  bool has_node;
+  std::vector<std::string> internal_ips;  // of the Node
+  std::vector<std::string> addresses;     // where NodePorts answer
+};
+
+class NodePortAddresses : public ::testing::TestWithParam<AddressRow> {};
+
+TEST_P(NodePortAddresses, AreThese) {
+  const AddressRow& row = GetParam();
+  Config config;
+  for (const std::string& cidr : row.cidrs) config.node_port_addresses.push_back(Net(cidr));
+  const Node node{.meta = {.name = {"", "n1"}}, .internal_ips = row.internal_ips};
+
+  const NodeInfo info = MakeNodeInfo(config, row.has_node ? &node : nullptr, Ips(kInterfaces));
+
+  EXPECT_EQ(Texts(info.node_port_addresses), row.addresses) << row.why;
+  EXPECT_EQ(Texts(info.local_addresses), kInterfaces) << "whatever takes NodePorts";
+}
+
+std::vector<AddressRow> AddressRows() {
+  const std::vector<std::string> v4 = {"10.20.30.51", "100.200.201.1"};
+  const std::vector<std::string> all = {"10.20.30.51", "100.200.201.1", "2001:db8::1", "2001:db8:1::2"};
+  return {
+      // Primary.
+      {"PrimaryWithoutNode", "all but loopback and link-local", {}, false, {}, all},
+      {"Primary", "the Node's address", {}, true, {"10.20.30.51"}, {"10.20.30.51"}},
+      {"PrimaryDualStack",
+       "one of each family, sorted",
+       {},
+       true,
+       {"2001:db8::1", "10.20.30.51"},
+       {"10.20.30.51", "2001:db8::1"}},
+      {"PrimaryFirstOfEach",
+       "the first of a family",
+       {},
+       true,
+       {"100.200.201.1", "10.20.30.51", "2001:db8::1", "2001:db8:1::2"},
+       {"100.200.201.1", "2001:db8::1"}},
+      {"PrimaryNotOnInterface",
+       "an address the interfaces do not show may be routed here",
+       {},
+       true,
+       {"192.0.2.1"},
+       {"192.0.2.1"}},
+      {"PrimaryLoopback", "passed over", {}, true, {"127.0.0.1", "10.20.30.51"}, {"10.20.30.51"}},
+      {"PrimaryUnreadable", "passed over", {}, true, {"host.example", "10.20.30.51"}, {"10.20.30.51"}},
+      {"PrimaryOfANodeWithoutAddresses", "as without a Node", {}, true, {}, all},
+      // CIDRs.
+      {"OneNetwork",
+       "A11: what lies inside; the other family, which is not named, in full",
+       {"10.20.30.0/24"},
+       false,
+       {},
+       {"10.20.30.51", "2001:db8::1", "2001:db8:1::2"}},
+      {"OneNetworkWithNode",
+       "an explicit list beats the Node",
+       {"10.20.30.0/24", "2001:db8::/64"},
+       true,
+       {"100.200.201.1"},
+       {"10.20.30.51", "2001:db8::1"}},
+      {"Everything",
+       "A12: but never loopback",
+       {"0.0.0.0/0", "2001:db8::/64"},
+       false,
+       {},
+       {"10.20.30.51", "100.200.201.1", "169.254.1.1", "2001:db8::1"}},
+      {"Ipv6WithLoopback",
+       "A13: ::1 is never served",
+       {"2001:db8::/64", "::1/128"},
+       false,
+       {},
+       {"10.20.30.51", "100.200.201.1", "2001:db8::1"}},
+      {"LoopbackOnly",
+       "A14: never, though it is asked for",
+       {"127.0.0.0/8", "2001:db8::/64"},
+       false,
+       {},
+       {"2001:db8::1"}},
+      {"NothingInside", "A15: then there are none", {"192.0.2.0/24", "2001:db8:f::/64"}, false, {}, {}},
+      {"EverythingAndMore",
+       "A16",
+       {"1.2.3.0/24", "0.0.0.0/0", "2001:db8:f::/64"},
+       false,
+       {},
+       {"10.20.30.51", "100.200.201.1", "169.254.1.1"}},
+      {"LinkLocalByName",
+       "where somebody wants it",
+       {"fe80::/10", "10.0.0.0/8"},
+       false,
+       {},
+       {"10.20.30.51", "fe80::1"}},
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(Config, NodePortAddresses, ::testing::ValuesIn(AddressRows()),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(MakeNodeInfoTest, TakesNameFromTheConfigAndZoneFromTheNode) {
+  const Config config{.node_name = "n1"};
+  Node node{.meta = {.name = {"", "n1"}}};
+
+  EXPECT_EQ(MakeNodeInfo(config, &node, {}).zone, "");
+  node.meta.labels[kZoneLabel] = "a";
+  EXPECT_EQ(MakeNodeInfo(config, &node, {}).zone, "a");
+  EXPECT_EQ(MakeNodeInfo(config, &node, {}).name, "n1");
+  EXPECT_EQ(MakeNodeInfo(config, nullptr, {}).name, "n1") << "without a Node too";
+}
+
+// --- Settings
+// -----------------------------------------------------------------------------------------------------------
+
+ObjectChange PutCidr(const std::string& name, const std::vector<std::string>& cidrs) {
+  const ServiceCidr object{.meta = {.name = {"", name}}, .cidrs = cidrs};
+  return {{Kind::kServiceCidr, object.meta.name}, std::make_shared<const Object>(object)};
+}
+
+std::string Cidrs(const nft::BaseSettings& settings) {
+  return absl::StrJoin(settings.service_cidrs, " ",
+                       [](std::string* out, const Cidr& cidr) { out->append(FormatCidr(cidr)); });
+}
+
+TEST(MakeBaseSettingsTest, ServiceCidrsAreTheUnionOfFlagsAndObjects) {
+  const Config config{.allocate_from = {.cidrs = {Net("10.97.0.0/16"), Net("fd00::/112")}},
+                      .service_cidrs = {Net("10.96.0.0/16")}};
+  Store store;
+  store.Apply(Batch({PutCidr("a", {"10.98.0.0/16", "fd01::/112"}), PutCidr("b", {"10.99.0.0/16"})}));
+
+  EXPECT_EQ(Cidrs(MakeBaseSettings(config, store)),
+            "10.96.0.0/16 10.97.0.0/16 10.98.0.0/16 10.99.0.0/16 fd00::/112 fd01::/112");
+}
+
+TEST(MakeBaseSettingsTest, ARangeInsideAnotherIsLeftOut) {
+  const Config config{.service_cidrs = {Net("10.96.0.0/16"), Net("10.96.0.0/12"), Net("10.112.0.0/16")}};
+  Store store;
+  store.Apply(Batch({PutCidr("a", {"10.96.5.0/24", "10.96.0.0/16"})}));
+
+  EXPECT_EQ(Cidrs(MakeBaseSettings(config, store)), "10.96.0.0/12 10.112.0.0/16");
+}
+
+TEST(MakeBaseSettingsTest, TheSameRangeOfTwoObjectsOutlivesOneOfThem) {
+  Store store;
+  store.Apply(Batch({PutCidr("a", {"10.96.0.0/16"}), PutCidr("b", {"10.96.0.0/16"})}));
+  ASSERT_EQ(Cidrs(MakeBaseSettings({}, store)), "10.96.0.0/16");
+
+  store.Apply(Batch({{{Kind::kServiceCidr, {"", "a"}}, nullptr}}));
+
+  EXPECT_EQ(Cidrs(MakeBaseSettings({}, store)), "10.96.0.0/16");
+}
+
+TEST(MakeBaseSettingsTest, AnUnreadableRangeCostsItself) {
+  Store store;
+  store.Apply(Batch({PutCidr("a", {"10.96/16", "10.97.0.0/16"})}));
+
+  EXPECT_EQ(Cidrs(MakeBaseSettings({}, store)), "10.97.0.0/16");
+}
+
+TEST(MakeBaseSettingsTest, TheMarkIsOneBit) {
+  Config config;
+  EXPECT_EQ(MakeBaseSettings(config, {}).mark, 0x4000U);
+
+  config.masquerade_bit = 31;
+  EXPECT_EQ(MakeBaseSettings(config, {}).mark, 0x80000000U);
+}
+
+TEST(MakeBaseSettingsTest, ThePolicyIsTheConfigs) {
+  Config config{.masquerade_all = true};
+  config.cluster_cidr.ipv4 = Net("10.244.0.0/16");
+
+  const nft::BaseSettings settings = MakeBaseSettings(config, {});
+
+  EXPECT_TRUE(settings.policy.masquerade_all);
+  EXPECT_EQ(settings.policy.pods, config.cluster_cidr);
+}
+
+// --- Text
+// ---------------------------------------------------------------------------------------------------------------
+
+TEST(ParseCidrsTest, TakesAListWithBlanks) {
+  const auto cidrs = ParseCidrs(" 10.0.0.0/8, fd00::/8 ,,");
+
+  ASSERT_TRUE(cidrs.ok());
+  EXPECT_THAT(*cidrs, ElementsAre(Net("10.0.0.0/8"), Net("fd00::/8")));
+  ASSERT_TRUE(ParseCidrs("").ok());
+  EXPECT_THAT(*ParseCidrs(""), IsEmpty());
+}
+
+TEST(ParseCidrsTest, NamesWhatItCannotRead) {
+  const auto cidrs = ParseCidrs("10.0.0.0/8, 10.0.0.1");
+
+  EXPECT_EQ(cidrs.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(cidrs.status().message()), HasSubstr("\"10.0.0.1\" is not a CIDR"));
+}
+
+TEST(ParseClusterCidrTest, TakesOneOfEachFamily) {
+  const auto both = ParseClusterCidr("fd00::/48,10.244.0.0/16");
+
+  ASSERT_TRUE(both.ok());
+  EXPECT_EQ(both->ipv4, Net("10.244.0.0/16"));
+  EXPECT_EQ(both->ipv6, Net("fd00::/48"));
+  EXPECT_EQ(*ParseClusterCidr(""), LocalDetector{}) << "nothing is known of pods";
+}
+
+TEST(ParseClusterCidrTest, RefusesTwoOfOneFamily) {
+  const auto two = ParseClusterCidr("10.244.0.0/16,10.245.0.0/16");
+
+  EXPECT_EQ(two.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(two.status().message()), HasSubstr("two IPv4 CIDRs: 10.244.0.0/16 and 10.245.0.0/16"));
+}
+
+}  // namespace
+}  // namespace pointsman

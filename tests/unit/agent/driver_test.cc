@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reconcile/driver.h"
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "pointsman/nft_simulate.h"
+#include "tests/support/builders.h"
+#include "tests/support/fake_dataplane.h"
+#include "tests/unit/rules/worked_packets.h"
+
+namespace pointsman {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::FakeDataplane;
+using testing::Gone;
+using ::testing::HasSubstr;
+using testing::Ip;
+using ::testing::IsEmpty;
+using testing::Net;
+using testing::Send;
+using testing::Slice;
+using testing::Svc;
+
+// A driver between an inbox and a kernel, with what it reports.
+template <typename Kernel = FakeDataplane>
+struct Agent {
+  explicit Agent(Config config = {.node_name = "n1"})
+      : driver(
+            std::move(config), inbox, kernel,
+            [this](const Diagnostic& d) { diagnostics.push_back(FormatDiagnostic(d)); },
+            [this](const PassReport& report) { passes.push_back(report); },
+            [this](const absl::Status& status, const char* stage) {
+              errors.push_back(absl::StrCat(stage, ": ", std::string(status.message())));
+            }) {}
+
+  void Put(std::vector<ObjectChange> changes) {
+    inbox.Put(std::move(changes), absl::Now());
+    driver.Wake();
+  }
+  void Sync() {
+    inbox.MarkSynced();
+    driver.Wake();
+  }
+  // Goes on until there is nothing left to do. `ahead` skips delays.
+  void Settle(absl::Duration ahead = absl::Minutes(1)) {
+    for (int i = 0; i < 100 && !driver.idle(); ++i) driver.Step(absl::Now() + ahead);
+    ASSERT_TRUE(driver.idle()) << driver.last_error();
+  }
+  // As time goes by without events: the drift check and what it leads to.
+  void LaterOn(absl::Duration ahead) {
+    driver.Step(absl::Now() + ahead);
+    Settle(ahead);
+  }
+  // What becomes of a packet.
+  std::string Ask(const std::string& from, const std::string& to) {
+    const absl::StatusOr<Outcome> outcome = nft::Simulate(kernel.ruleset, Send(from, to));
+    return outcome.ok() ? FormatOutcome(*outcome) : std::string(outcome.status().message());
+  }
+  std::string ChainOf(const std::string& comment) {
+    for (const auto& [key, value] : kernel.ruleset.tables.at(Family::kIpv4).sets.at("frontends").elements) {
+      if (value.comment == comment) return std::get<nft::Verdict>(value.data).chain;
+    }
+    return "";
+  }
+
+  Inbox inbox;
+  Kernel kernel;
+  std::vector<std::string> diagnostics;
+  std::vector<PassReport> passes;
+  std::vector<std::string> errors;
+  Driver driver;
+};
+
+ObjectChange Service(const std::string& name, const std::string& cluster_ip) {
+  return Svc(name).ClusterIp(cluster_ip).Tcp(80).Put();
+}
+ObjectChange Endpoints(const std::string& service, int count) {
+  const std::string name = service.substr(service.find('/') + 1);
+  Slice slice(service + "-1", name);
+  slice.Port(80);
+  for (int i = 1; i <= count; ++i) slice.Ready(absl::StrCat("203.0.113.", i));
+  return slice.Put();
+}
+
+// One Service with one endpoint, in the kernel.
+template <typename Kernel = FakeDataplane>
+std::unique_ptr<Agent<Kernel>> Running(Config config = {.node_name = "n1"}) {
+  auto agent = std::make_unique<Agent<Kernel>>(std::move(config));
+  agent->Put({Service("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
+  agent->Sync();
+  agent->Settle();
+  return agent;
+}
+
+TEST(DriverTest, WritesNothingBeforeTheSourceHasDeliveredEverything) {
+  Agent agent;
+  agent.Put({Service("ns/web", "192.0.2.1")});
+
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(agent.driver.Step(absl::Now()), absl::InfiniteFuture());
+
+  EXPECT_EQ(agent.kernel.observations, 0);
+  EXPECT_EQ(agent.kernel.commits, 0);
+  agent.Sync();
+  agent.Settle();
+  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "reject");
+}
+
+TEST(DriverTest, ConvergesInOneTransaction) {
+  const auto agent = Running();
+
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80");
+  EXPECT_EQ(agent->kernel.transactions, 1);
+  EXPECT_EQ(agent->kernel.observations, 1);
+  ASSERT_EQ(agent->passes.size(), 1U);
+  EXPECT_TRUE(agent->passes[0].full);
+  EXPECT_EQ(agent->passes[0].services, 1);
+  EXPECT_THAT(agent->errors, IsEmpty());
+}
+
+TEST(DriverTest, AnEventIsOneSmallTransactionAndNoListing) {
+  const auto agent = Running();
+
+  agent->Put({Endpoints("ns/web", 2)});
+  agent->Settle();
+
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80 203.0.113.2:80");
+  EXPECT_EQ(agent->kernel.transactions, 2);
+  EXPECT_EQ(agent->kernel.observations, 1);
+  EXPECT_FALSE(agent->passes.back().full);
+}
+
+TEST(DriverTest, AnEventThatChangesNothingSendsNothing) {
+  const auto agent = Running();
+
+  agent->Put({Endpoints("ns/web", 1)});
+  agent->Put({Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80).Label("app", "x").Put()});
+  agent->Settle();
+
+  EXPECT_EQ(agent->kernel.commits, 1);
+}
+
+TEST(DriverTest, AServiceThatGoesLeavesNothingBehind) {
+  const auto agent = Running();
+
+  agent->Put({Gone(Kind::kService, "ns/web")});
+  agent->Settle();
+
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "pass");
+  for (const auto& [name, set] : agent->kernel.ruleset.tables.at(Family::kIpv4).sets)
+    EXPECT_THAT(set.elements, IsEmpty());
+}
+
+TEST(DriverTest, ARestartOverItsOwnRulesWritesNothing) {
+  const auto before = Running();
+  Agent after;
+  after.kernel.ruleset = before->kernel.ruleset;
+
+  after.Put({Service("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
+  after.Sync();
+  after.Settle();
+
+  EXPECT_EQ(after.kernel.commits, 0);
+}
+
+// --- Strangers
+// --------------------------------------------------------------------------------------------------------
+
+void AddForeignChain(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].chains["mine"]; }
+void FlushFrontends(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].sets["frontends"].elements.clear(); }
+
+TEST(DriverTest, AForeignCommitAbortsOursWhichLooksAgainAndGoesThrough) {
+  const auto agent = Running();
+  agent->kernel.Meddle(FlushFrontends);
+
+  agent->Put({Endpoints("ns/web", 2)});
+  agent->Settle();
+
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80 203.0.113.2:80");
+  EXPECT_EQ(agent->kernel.observations, 2);
+  EXPECT_THAT(agent->errors, IsEmpty()) << "a stranger's commit is no error";
+  EXPECT_EQ(agent->driver.failures(), 0);
+}
+
+TEST(DriverTest, AForeignChangeIsHealedAtTheDriftCheck) {
+  const auto agent = Running();
+  const nft::Ruleset was = agent->kernel.ruleset;
+  agent->kernel.Meddle(FlushFrontends);
+  agent->kernel.Meddle(AddForeignChain);
+
+  agent->LaterOn(absl::Seconds(5));
+
+  EXPECT_EQ(agent->kernel.ruleset, was);
+  EXPECT_EQ(agent->passes.back().transactions, 2) << "what is ours, then the sweep";
+}
+
+TEST(DriverTest, AForeignChangeElsewhereCostsAListingAndNoMore) {
+  const auto agent = Running();
+  agent->kernel.Meddle([](nft::Ruleset&) {});
+
+  agent->LaterOn(absl::Seconds(5));
+
+  EXPECT_EQ(agent->kernel.observations, 2);
+  EXPECT_EQ(agent->kernel.transactions, 1);
+}
+
+TEST(DriverTest, WithoutDriftTheCheckIsAllThereIs) {
+  const auto agent = Running();
+
+  agent->LaterOn(absl::Seconds(5));
+
+  EXPECT_EQ(agent->kernel.observations, 1);
+  EXPECT_EQ(agent->kernel.commits, 1);
+}
+
+// Somebody commits between each of our listings and what follows.
+class Restless : public FakeDataplane {
+ public:
+  absl::StatusOr<Observation> Observe() override {
+    absl::StatusOr<Observation> observation = FakeDataplane::Observe();
+    ++generation;
+    return observation;
+  }
+};
+
+TEST(DriverTest, AgainstStrangersWhoNeverRestItGivesUpTheGuard) {
+  Agent<Restless> agent;
+  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Sync();
+
+  agent.Settle();
+
+  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "reject");
+  EXPECT_EQ(agent.kernel.observations, 4) << "three guarded attempts and the last";
+  EXPECT_THAT(agent.errors, IsEmpty());
+}
+
+// Will not let go of strangers' chains.
+class Clinging : public FakeDataplane {
+ public:
+  absl::StatusOr<CommitReport> Commit(const nft::ChangeSet& changes, Generation guard) override {
+    for (const nft::Op& op : changes) {
+      if (std::holds_alternative<nft::DeleteChain>(op)) return absl::FailedPreconditionError("in use");
+    }
+    return FakeDataplane::Commit(changes, guard);
+  }
+};
+
+TEST(DriverTest, ASweepThatFailsIsToldAndHoldsNothingUp) {
+  Agent<Clinging> agent;
+  agent.kernel.Meddle(AddForeignChain);
+  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Sync();
+  agent.Settle();
+
+  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "reject");
+  EXPECT_THAT(agent.errors, ElementsAre("sweep: in use"));
+  EXPECT_EQ(agent.driver.failures(), 0);
+}
+
+// --- Failures
+// ---------------------------------------------------------------------------------------------------------
+
+TEST(DriverTest, ACommitThatFailsLosesNoChange) {
+  const auto agent = Running();
+  agent->kernel.commit_faults = {absl::UnavailableError("busy")};
+  agent->Put({Service("ns/api", "192.0.2.2"), Gone(Kind::kService, "ns/web")});
+  agent->driver.Step(absl::Now());
+  ASSERT_THAT(agent->errors, ElementsAre("commit: busy"));
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80") << "the rules stay as they are";
+  EXPECT_FALSE(agent->driver.idle());
+
+  agent->Put({Service("ns/db", "192.0.2.3")});
+  agent->Settle();
+
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "pass");
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.2:80"), "reject");
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.3:80"), "reject");
+  EXPECT_EQ(agent->driver.failures(), 0);
+  EXPECT_EQ(agent->driver.last_error(), absl::OkStatus());
+}
+
+TEST(DriverTest, AFrontendHandedOverInAPassThatFailedIsHandedOverInTheNext) {
+  const auto agent = Running();
+  const auto claimant = [](const std::string& name, const std::string& ip, int64_t created) {
+    return Svc(name).ClusterIp(ip).ExternalIp("198.51.100.1").Tcp(80).Created(absl::FromUnixSeconds(created)).Put();
+  };
+  agent->Put({claimant("ns/old", "192.0.2.2", 1), claimant("ns/young", "192.0.2.3", 2), Endpoints("ns/young", 1)});
+  agent->Settle();
+  ASSERT_EQ(agent->Ask("outside", "198.51.100.1:80"), "reject") << "the old one has no endpoints";
+  agent->kernel.commit_faults = {absl::UnavailableError("busy")};
+
+  agent->Put({Gone(Kind::kService, "ns/old")});
+  agent->Settle();
+
+  EXPECT_EQ(agent->Ask("outside", "198.51.100.1:80"), "deliver 203.0.113.1:80+snat");
+}
+
+TEST(DriverTest, AListingThatFailsIsToldAndTriedAgain) {
+  Agent agent;
+  agent.kernel.observe_faults = {absl::DataLossError("torn"), absl::UnavailableError("busy")};
+  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Sync();
+
+  EXPECT_EQ(agent.driver.Step(absl::Now()), absl::InfinitePast());
+  EXPECT_EQ(agent.driver.failures(), 1);
+  EXPECT_EQ(agent.driver.last_error().code(), absl::StatusCode::kDataLoss);
+  EXPECT_GT(agent.driver.Step(absl::Now()), absl::Now()) << "not at once";
+  agent.Settle();
+
+  EXPECT_THAT(agent.errors, ElementsAre("observe: torn", "observe: busy"));
+  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "reject");
+}
+
+TEST(DriverTest, RefusalsInARowEndInTablesMadeAnew) {
+  const auto agent = Running();
+  const absl::Status refused = absl::InvalidArgumentError("refused");
+  agent->kernel.commit_faults = {refused, refused, refused};
+
+  agent->Put({Endpoints("ns/web", 2)});
+  agent->Settle();
+
+  EXPECT_EQ(agent->errors.size(), 3U);
+  EXPECT_TRUE(std::holds_alternative<nft::DeleteTable>(agent->kernel.last.front()));
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80 203.0.113.2:80");
+  agent->Put({Endpoints("ns/web", 1)});
+  agent->Settle();
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80") << "and it goes on from there";
+}
+
+TEST(DriverTest, ARebuildDeletesOnlyTablesThatAreThere) {
+  Agent agent;
+  const absl::Status refused = absl::InvalidArgumentError("refused");
+  agent.kernel.commit_faults = {refused, refused, refused};
+  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Sync();
+
+  agent.Settle();
+
+  EXPECT_TRUE(std::holds_alternative<nft::AddTable>(agent.kernel.last.front()));
+  EXPECT_EQ(agent.errors.size(), 3U) << "the rebuild itself was not refused";
+}
+
+// --- Diagnostics
+// --------------------------------------------------------------------------------------------------------
+
+TEST(DriverTest, AComplaintIsToldOnceUntilItsCauseIsGone) {
+  const auto agent = Running();
+  const auto bad = Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80).ExternalIp("x").Put();
+  agent->Put({bad});
+  agent->Settle();
+  ASSERT_EQ(agent->diagnostics.size(), 1U);
+  EXPECT_THAT(agent->diagnostics[0], HasSubstr("spec.externalIPs[0]"));
+
+  agent->Put({Endpoints("ns/web", 2)});
+  agent->Settle();
+  agent->kernel.Meddle(FlushFrontends);
+  agent->LaterOn(absl::Seconds(5));
+  EXPECT_EQ(agent->diagnostics.size(), 1U) << "planned again, not told again";
+
+  agent->Put({Service("ns/web", "192.0.2.1")});
+  agent->Settle();
+  agent->Put({bad});
+  agent->Settle();
+  EXPECT_EQ(agent->diagnostics.size(), 2U) << "mended and broken again";
+
+  agent->Put({Gone(Kind::kService, "ns/web")});
+  agent->Settle();
+  agent->Put({bad});
+  agent->Settle();
+  EXPECT_EQ(agent->diagnostics.size(), 3U) << "deleted and made again";
+}
+
+TEST(DriverTest, AComplaintIsToldOnceThoughItsCommitFails) {
+  const auto agent = Running();
+  agent->kernel.commit_faults = {absl::UnavailableError("busy"), absl::UnavailableError("busy")};
+
+  agent->Put({Svc("ns/web").ClusterIp("192.0.2.1").Tcp(81).ExternalIp("x").Put()});
+  agent->Settle();
+
+  EXPECT_EQ(agent->diagnostics.size(), 1U);
+}
+
+// --- The node
+// -----------------------------------------------------------------------------------------------------------
+
+ObjectChange PutNode(Node node) {
+  node.meta.name = {"", "n1"};
+  return {{Kind::kNode, node.meta.name}, std::make_shared<const Object>(std::move(node))};
+}
+
+TEST(DriverTest, ANewAddressTakesNodePortsAndAnOldOneCeasesTo) {
+  Agent agent;
+  agent.driver.SetAddresses({Ip("192.168.0.2")});
+  agent.Put({Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "", 30080).Put(), Service("ns/other", "192.0.2.2")});
+  agent.Sync();
+  agent.Settle();
+  ASSERT_EQ(agent.Ask("outside", "192.168.0.2:30080"), "reject");
+  ASSERT_EQ(agent.Ask("outside", "192.168.0.3:30080"), "pass");
+
+  agent.driver.SetAddresses({Ip("192.168.0.3")});
+  agent.Settle();
+
+  EXPECT_EQ(agent.Ask("outside", "192.168.0.2:30080"), "pass");
+  EXPECT_EQ(agent.Ask("outside", "192.168.0.3:30080"), "reject");
+  EXPECT_EQ(agent.kernel.observations, 1);
+}
+
+TEST(DriverTest, TheSameAddressesAgainAreNothingToDo) {
+  Agent agent;
+  agent.driver.SetAddresses({Ip("192.168.0.2")});
+  agent.Sync();
+  agent.Settle();
+
+  agent.driver.SetAddresses({Ip("192.168.0.2")});
+
+  EXPECT_TRUE(agent.driver.idle());
+}
+
+TEST(DriverTest, WhatWeDoNotUseOfTheNodeIsNoReasonToPlan) {
+  const auto agent = Running();
+  agent->Put({PutNode({.internal_ips = {"192.168.0.2"}})});
+  agent->Settle();
+  const size_t passes = agent->passes.size();
+
+  Node heartbeat{.internal_ips = {"192.168.0.2"}};
+  heartbeat.meta.labels["heartbeat"] = "1";
+  agent->Put({PutNode(heartbeat)});
+  agent->Settle();
+
+  ASSERT_EQ(agent->passes.size(), passes + 1);
+  EXPECT_FALSE(agent->passes.back().full);
+  EXPECT_EQ(agent->passes.back().services, 0);
+}
+
+TEST(DriverTest, AnotherZonePlansEverythingAnew) {
+  Agent agent;
+  EndpointSlice slice = Slice("ns/web-1", "web").Port(80).Ready("203.0.113.1").Ready("203.0.113.2").Build();
+  slice.endpoints[0].zone_hints = {"a"};
+  slice.endpoints[1].zone_hints = {"b"};
+  agent.Put({Service("ns/web", "192.0.2.1"),
+             {{Kind::kEndpointSlice, slice.meta.name}, std::make_shared<const Object>(slice)}});
+  agent.Sync();
+  agent.Settle();
+  ASSERT_EQ(agent.Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80 203.0.113.2:80");
+
+  Node node;
+  node.meta.labels[kZoneLabel] = "b";
+  agent.Put({PutNode(node)});
+  agent.Settle();
+
+  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.2:80");
+}
+
+TEST(DriverTest, AServiceCidrThatComesLaterIsHeededAtOnce) {
+  const auto agent = Running();
+  ASSERT_EQ(agent->Ask("pod", "192.0.2.77:80"), "pass");
+  const ServiceCidr cidr{.meta = {.name = {"", "c"}}, .cidrs = {"192.0.2.0/24"}};
+
+  agent->Put({{{Kind::kServiceCidr, cidr.meta.name}, std::make_shared<const Object>(cidr)}});
+  agent->Settle();
+
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.77:80"), "reject");
+  EXPECT_EQ(agent->kernel.observations, 1);
+}
+
+// --- Size classes
+// -------------------------------------------------------------------------------------------------------
+
+TEST(DriverTest, AListThatHasBecomeSmallMovesToASmallerClassAfterAWhile) {
+  const auto agent = Running();
+  agent->Put({Endpoints("ns/web", 8)});
+  agent->Settle(absl::ZeroDuration());
+  agent->Put({Endpoints("ns/web", 1)});
+  agent->Settle(absl::ZeroDuration());
+  ASSERT_EQ(agent->ChainOf("ns/web"), "pick_8");
+
+  agent->driver.Step(absl::Now() + absl::Seconds(61));
+
+  EXPECT_EQ(agent->ChainOf("ns/web"), "pick_1");
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80");
+  EXPECT_TRUE(agent->driver.idle());
+}
+
+TEST(DriverTest, AListShrinksThoughOtherServicesNeverRest) {
+  const auto agent = Running();
+  agent->Put({Endpoints("ns/web", 8)});
+  agent->Settle(absl::ZeroDuration());
+  agent->Put({Endpoints("ns/web", 1)});
+  agent->Settle(absl::ZeroDuration());
+  agent->Put({Service("ns/busy", "192.0.2.2")});
+  agent->Settle(absl::ZeroDuration());
+  ASSERT_EQ(agent->ChainOf("ns/web"), "pick_8");
+
+  agent->Put({Gone(Kind::kService, "ns/busy")});
+  agent->driver.Step(absl::Now() + absl::Seconds(61));
+
+  EXPECT_EQ(agent->ChainOf("ns/web"), "pick_1");
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.2:80"), "pass");
+}
+
+}  // namespace
+}  // namespace pointsman

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "pointsman/plan.h"
+#include "tests/support/builders.h"
+
+namespace pointsman {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::Ip;
+using ::testing::IsEmpty;
+using testing::Name;
+using testing::Net;
+using testing::Slice;
+using testing::Svc;
+
+constexpr char kSliceLines[] = "  cluster: 203.0.113.1:8080 203.0.113.2:8080\n  hairpin: 203.0.113.1\n";
+
+NodeInfo ThisNode() {
+  NodeInfo node{.name = "n1"};
+  node.local_addresses = {Ip("127.0.0.1"), Ip("198.51.100.9"), Ip("2001:db8::9")};
+  node.node_port_addresses = {Ip("127.0.0.1"), Ip("198.51.100.9"), Ip("2001:db8::9")};
+  return node;
+}
+
+Policy Pods() { return {.pods = {.ipv4 = Net("203.0.113.0/24"), .ipv6 = {}}}; }
+Policy MasqueradeAll() {
+  Policy policy = Pods();
+  policy.masquerade_all = true;
+  return policy;
+}
+
+struct Planned {
+  ServicePlan plan;
+  Diagnostics diagnostics;
+};
+
+Planned Plan(const Service& service, const std::vector<EndpointSlice>& slices, const Policy& policy,
+             const NodeInfo& node = ThisNode()) {
+  std::vector<const EndpointSlice*> pointers;
+  for (const EndpointSlice& slice : slices) pointers.push_back(&slice);
+  Planned planned;
+  const BuiltService built = BuildService(service, pointers);
+  planned.plan = PlanService(service.meta.name, built.ports, node, policy, planned.diagnostics);
+  return planned;
+}
+
+// 203.0.113.1 on this node, 203.0.113.2 on another.
+EndpointSlice HereAndThere() {
+  return Slice("ns/web-1", "web").Port(8080, "http").Ready("203.0.113.1", "n1").Ready("203.0.113.2", "n2").Build();
+}
+
+struct Row {
+  std::string name;
+  std::string why;
+  Service service;
+  Policy policy;
+  std::string plan;  // with the lists of HereAndThere() unless it says otherwise
+  std::string lists = kSliceLines;
+};
+
+class PlanServiceRow : public ::testing::TestWithParam<Row> {};
+
+TEST_P(PlanServiceRow, MeansThisOnThisNode) {
+  const Row& row = GetParam();
+
+  const Planned planned = Plan(row.service, {HereAndThere()}, row.policy);
+
+  EXPECT_EQ(FormatPlan(planned.plan), row.plan + row.lists) << row.why;
+  EXPECT_THAT(planned.diagnostics, IsEmpty());
+}
+
+std::vector<Row> Rows() {
+  const auto web = [] { return Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "http"); };
+  const std::string head = "ns/web:http tcp\n";
+  const std::string both =
+      "  cluster: 203.0.113.1:8080 203.0.113.2:8080\n  local: 203.0.113.1:8080\n  hairpin: 203.0.113.1\n";
+  return {
+      // SNAT of cluster IPs.
+      {"NoDetector", "nobody can be told from a pod", web().Build(), {}, head + "  192.0.2.1:80/tcp -> cluster\n"},
+      {"Detector", "whoever is no pod", web().Build(), Pods(),
+       head + "  192.0.2.1:80/tcp -> cluster, snat outside pods\n"},
+      {"DetectorOfTheOtherFamily",
+       "says nothing about IPv4",
+       web().Build(),
+       {.pods = {.ipv4 = {}, .ipv6 = Net("2001:db8::/64")}},
+       head + "  192.0.2.1:80/tcp -> cluster\n"},
+      {"MasqueradeAll", "everyone", web().Build(), MasqueradeAll(), head + "  192.0.2.1:80/tcp -> cluster, snat\n"},
+      {"MasqueradeAllWithoutDetector",
+       "everyone",
+       web().Build(),
+       {.pods = {}, .masquerade_all = true},
+       head + "  192.0.2.1:80/tcp -> cluster, snat\n"},
+
+      // Every kind of address.
+      {"External", "SNAT always, whatever the detector", web().ExternalIp("198.51.100.1").Vip("198.51.100.2").Build(),
+       Pods(),
+       head + "  192.0.2.1:80/tcp -> cluster, snat outside pods\n"
+              "  198.51.100.1:80/tcp -> cluster, snat\n"
+              "  198.51.100.2:80/tcp -> cluster, snat\n"},
+      {"NodePort",
+       "at each address of this family that takes them, never at loopback",
+       Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "http", 30080).Build(),
+       {},
+       head + "  192.0.2.1:80/tcp -> cluster\n  198.51.100.9:30080/tcp -> cluster, snat\n"},
+      {"VipThatIsAnExternalIpToo",
+       "keeps its source ranges, and is no conflict",
+       web().ExternalIp("198.51.100.2").Vip("198.51.100.2").SourceRange("10.0.0.0/8").Build(),
+       {},
+       head + "  192.0.2.1:80/tcp -> cluster\n"
+              "  198.51.100.2:80/tcp -> cluster, snat, only from 10.0.0.0/8\n"},
+
+      // Policies.
+      {"InternalLocal", "this node's endpoints; SNAT as ever", web().InternalLocal().Build(), Pods(),
+       head + "  192.0.2.1:80/tcp -> local, snat outside pods\n",
+       "  local: 203.0.113.1:8080\n  hairpin: 203.0.113.1\n"},
+      {"InternalLocalWithExternal",
+       "external addresses do not mind",
+       web().InternalLocal().ExternalIp("198.51.100.1").Build(),
+       {},
+       head + "  192.0.2.1:80/tcp -> local\n  198.51.100.1:80/tcp -> cluster, snat\n",
+       both},
+      {"ExternalLocal", "no SNAT: the client's address is the point",
+       web().ExternalLocal().ExternalIp("198.51.100.1").Vip("198.51.100.2").Build(), Pods(),
+       head + "  192.0.2.1:80/tcp -> cluster, snat outside pods\n"
+              "  198.51.100.1:80/tcp -> inside cluster, outside local\n"
+              "  198.51.100.2:80/tcp -> inside cluster, outside local\n",
+       both},
+      {"ExternalLocalAndMasqueradeAll", "masqueradeAll is about cluster IPs",
+       web().ExternalLocal().Vip("198.51.100.2").Build(), MasqueradeAll(),
+       head + "  192.0.2.1:80/tcp -> cluster, snat\n  198.51.100.2:80/tcp -> inside cluster, outside local\n", both},
+      {"ExternalLocalWithoutExternalAddress",
+       "nothing to apply it to",
+       web().Type(ServiceType::kLoadBalancer).ExternalLocal().Build(),
+       {},
+       head + "  192.0.2.1:80/tcp -> cluster\n"},
+
+      // Source ranges.
+      {"SourceRanges",
+       "for load-balancer addresses alone",
+       Svc("ns/web")
+           .ClusterIp("192.0.2.1")
+           .Tcp(80, "http", 30080)
+           .ExternalIp("198.51.100.1")
+           .Vip("198.51.100.2")
+           .SourceRange("10.0.0.0/8")
+           .Build(),
+       {},
+       head + "  192.0.2.1:80/tcp -> cluster\n"
+              "  198.51.100.1:80/tcp -> cluster, snat\n"
+              "  198.51.100.2:80/tcp -> cluster, snat, only from 10.0.0.0/8\n"
+              "  198.51.100.9:30080/tcp -> cluster, snat\n"},
+      {"SourceRangesNested",
+       "a range inside another goes: the kernel would refuse it",
+       web()
+           .Vip("198.51.100.2")
+           .SourceRange("10.1.0.0/16")
+           .SourceRange("10.0.0.0/8")
+           .SourceRange("10.1.2.3/32")
+           .SourceRange("10.0.0.0/8")
+           .SourceRange("11.0.0.0/8")
+           .Build(),
+       {},
+       head + "  192.0.2.1:80/tcp -> cluster\n"
+              "  198.51.100.2:80/tcp -> cluster, snat, only from 10.0.0.0/8 11.0.0.0/8\n"},
+      {"SourceRangesWithThisNode",
+       "a node inside may use the addresses themselves as its source",
+       web().Vip("198.51.100.2").Vip("192.0.2.250").SourceRange("198.51.100.8/29").Build(),
+       {},
+       head + "  192.0.2.1:80/tcp -> cluster\n"
+              "  192.0.2.250:80/tcp -> cluster, snat, only from 192.0.2.250/32 198.51.100.2/32 198.51.100.8/29\n"
+              "  198.51.100.2:80/tcp -> cluster, snat, only from 192.0.2.250/32 198.51.100.2/32 198.51.100.8/29\n"},
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(Plan, PlanServiceRow, ::testing::ValuesIn(Rows()),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(PlanServiceTest, WithNothingAnywherePoliciesGiveWayToARefusal) {
+  const Service service =
+      Svc("ns/web").ClusterIp("192.0.2.1").Vip("198.51.100.2").Tcp(80, "http").InternalLocal().ExternalLocal().Build();
+
+  EXPECT_EQ(FormatPlan(Plan(service, {}, {}).plan),
+            "ns/web:http tcp\n  192.0.2.1:80/tcp -> cluster\n  198.51.100.2:80/tcp -> cluster, snat\n");
+}
+
+TEST(PlanServiceTest, WithNothingHereALocalScopeStays) {
+  const Service service = Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "http").InternalLocal().Build();
+  const EndpointSlice there = Slice("ns/web-1", "web").Port(80, "http").Ready("203.0.113.2", "n2").Build();
+
+  EXPECT_EQ(FormatPlan(Plan(service, {there}, {}).plan), "ns/web:http tcp\n  192.0.2.1:80/tcp -> local\n");
+}
+
+TEST(PlanServiceTest, AffinityGoesToEveryFrontend) {
+  Service service =
+      Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "http").Tcp(81, "other").ExternalIp("198.51.100.1").Build();
+  service.client_ip_affinity = absl::Minutes(10);
+
+  const Planned planned = Plan(service, {}, {});
+
+  for (const PortPlan& port : planned.plan.ports) {
+    for (const Frontend& frontend : port.frontends) EXPECT_EQ(frontend.action.affinity, absl::Minutes(10));
+  }
+  EXPECT_LE(planned.diagnostics.size(), 1U) << "whatever there is to say, it is said once a Service";
+}
+
+TEST(PlanServiceTest, FamiliesKeepToThemselves) {
+  const Service service = Svc("ns/web")
+                              .ClusterIp("192.0.2.1")
+                              .ClusterIp("2001:db8:2::1")
+                              .Tcp(80, "http", 30080)
+                              .Vip("2001:db8:2::2")
+                              .SourceRange("10.0.0.0/8")
+                              .Build();
+
+  EXPECT_EQ(FormatPlan(Plan(service, {}, {}).plan),
+            "ns/web:http tcp\n"
+            "  192.0.2.1:80/tcp -> cluster\n"
+            "  198.51.100.9:30080/tcp -> cluster, snat\n"
+            "ns/web:http tcp\n"
+            "  [2001:db8::9]:30080/tcp -> cluster, snat\n"
+            "  [2001:db8:2::1]:80/tcp -> cluster\n"
+            "  [2001:db8:2::2]:80/tcp -> cluster, snat\n");
+}
+
+TEST(PlanServiceTest, AHairpinIsOnThisNodeOrWhoKnowsWhere) {
+  const Service service = Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "http").Build();
+  const EndpointSlice slice = Slice("ns/web-1", "web")
+                                  .Port(80, "http")
+                                  .Ready("203.0.113.1", "n1")
+                                  .Ready("203.0.113.2", "n2")
+                                  .Ready("203.0.113.3")
+                                  .Build();
+
+  const Planned planned = Plan(service, {slice}, {});
+
+  EXPECT_THAT(planned.plan.ports[0].hairpin, ElementsAre(Ip("203.0.113.1"), Ip("203.0.113.3")));
+}
+
+TEST(PlanServiceTest, OfTwoPortsOnOneMatchTheFirstKeepsItAndTheOtherIsToldOf) {
+  const Service service = Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "one").Tcp(80, "two").Udp(80, "three").Build();
+
+  const Planned planned = Plan(service, {}, {});
+
+  EXPECT_EQ(FormatPlan(planned.plan),
+            "ns/web:one tcp\n  192.0.2.1:80/tcp -> cluster\nns/web:two tcp\nns/web:three udp\n"
+            "  192.0.2.1:80/udp -> cluster\n");
+  ASSERT_EQ(planned.diagnostics.size(), 1U);
+  EXPECT_EQ(planned.diagnostics[0].object, "Service ns/web");
+  EXPECT_THAT(FormatDiagnostic(planned.diagnostics[0]), HasSubstr("192.0.2.1:80/tcp is another port's already"));
+}
+
+TEST(PlanServiceTest, OnePlanCarriesTheAgeOfItsService) {
+  const absl::Time created = absl::FromUnixSeconds(1700000000);
+  const Service service = Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80).Created(created).Build();
+
+  const Planned planned = Plan(service, {}, {});
+
+  EXPECT_EQ(planned.plan.creation, created);
+  EXPECT_EQ(planned.plan.service, Name("ns/web"));
+}
+
+}  // namespace
+}  // namespace pointsman

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+#include "pointsman/packet.h"
+#include "tests/unit/rules/worked_packets.h"
+
+namespace pointsman {
+namespace {
+
+using testing::At;
+using testing::Ip;
+using testing::Net;
+using testing::PacketRow;
+
+class ResolveRow : public ::testing::TestWithParam<PacketRow> {};
+
+TEST_P(ResolveRow, MeetsWhatWasWorkedOutByHand) {
+  const PacketRow& row = GetParam();
+  const nft::BaseSettings& settings = row.world->settings;
+
+  const Outcome outcome = Resolve(row.world->plans, settings.service_cidrs, settings.policy, row.packet);
+
+  EXPECT_EQ(FormatOutcome(outcome), FormatOutcome(row.expected)) << row.why;
+}
+
+INSTANTIATE_TEST_SUITE_P(Plan, ResolveRow, ::testing::ValuesIn(testing::WorkedPackets()),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+// One Service of one frontend with two endpoints, written as a plan.
+std::shared_ptr<const ServicePlan> PlanOf(const Action& action) {
+  PortPlan port{.name = {{"ns", "web"}, "http", Protocol::kTcp}};
+  port.frontends = {{{Ip("192.0.2.1"), Protocol::kTcp, 80}, action}};
+  port.cluster = {At("203.0.113.1:80"), At("203.0.113.2:80")};
+  port.hairpin = {Ip("203.0.113.1")};
+  return std::make_shared<const ServicePlan>(ServicePlan{.service = {"ns", "web"}, .ports = {port}});
+}
+
+Outcome Send(const std::shared_ptr<const ServicePlan>& plan, const std::string& from) {
+  return Resolve({&plan, 1}, {}, {}, testing::Send(from, "192.0.2.1:80"));
+}
+
+TEST(ResolveTest, AnEndpointThatCallsItselfIsMasqueradedAndOnlyOnTheWayToItself) {
+  const auto plan = PlanOf({});
+
+  EXPECT_EQ(FormatOutcome(Send(plan, "203.0.113.1")), "deliver 203.0.113.1:80+snat 203.0.113.2:80");
+}
+
+TEST(ResolveTest, AnEndpointOnAnotherNodeThatCallsItselfIsThatNodesBusiness) {
+  const auto plan = PlanOf({});
+
+  EXPECT_EQ(FormatOutcome(Send(plan, "203.0.113.2")), "deliver 203.0.113.1:80 203.0.113.2:80");
+}
+
+TEST(ResolveTest, ASourceThatIsNotLetInIsDroppedBeforeAnythingElse) {
+  const auto plan = PlanOf({.allow = {Net("198.51.100.0/24")}});
+
+  EXPECT_EQ(FormatOutcome(Send(plan, "198.51.101.1")), "drop");
+  EXPECT_EQ(FormatOutcome(Send(plan, "198.51.100.1")), "deliver 203.0.113.1:80 203.0.113.2:80");
+}
+
+TEST(ResolveTest, WithoutPlansThereIsOnlyWhatIsRejected) {
+  const std::vector<Cidr> rejected = {Net("192.0.2.0/24")};
+
+  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, testing::Send("pod", "192.0.2.1:80"))), "reject");
+  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, testing::Send("pod", "192.0.3.1:80"))), "pass");
+}
+
+}  // namespace
+}  // namespace pointsman
