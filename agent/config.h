@@ -36,9 +36,8 @@ absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text);
 //
 // Inputs:  `addresses` live, sorted.
 // Returns: NodePorts answer at the first InternalIP of each family of the Node; without a Node, or with an explicit
-// list of
-//          CIDRs, at every address of the interfaces (inside the CIDRs of that family, if it has any). Never at
-//          loopback, and at link-local addresses only where a CIDR names them.
+//          list of CIDRs, at every address of the interfaces (inside the CIDRs of that family, if it has any). Never
+//          at loopback, and at link-local addresses only where a CIDR names them.
 NodeInfo MakeNodeInfo(const Config& config, const Node* node, absl::Span<const IpAddr> addresses);
 
 nft::BaseSettings MakeBaseSettings(const Config& config, const Store& store);

@@ -37,8 +37,7 @@ struct AllocatedObjects {
 //          Services alone: a hash of the name picks the place, taken places are probed linearly, in order of name, and
 //          what any Service asks for by value is never given to another. So most keep theirs when others come and go.
 // Errors:  a Service without a cluster IP (and neither headless nor ExternalName) is left out with a Diagnostic when
-// there is
-//          no range of its family, or when it is exhausted.
+//          there is no range of its family, or when it is exhausted.
 // Cost:    O(n log n).
 AllocatedObjects AllocateAddresses(std::vector<LocatedObject> objects, const AllocationRanges& ranges);
 

@@ -50,8 +50,7 @@ class ManifestSet {
   // Reads what changed on disk since the last pass.
   //
   // Errors:  a file that no longer parses, is empty or cannot be read keeps the objects of its last good version, with
-  // a Diagnostic;
-  //          one that is gone loses them.
+  //          a Diagnostic; one that is gone loses them.
   Pass Load();
 
   // Makes the next pass read every file again, and tell every Diagnostic again.

@@ -48,8 +48,7 @@ struct ParsedManifests {
 // Inputs:  `text` is one or more YAML documents, or JSON. `file_name` only appears in positions.
 // Returns: the Services, EndpointSlices, Nodes and ServiceCIDRs, those in (typed) Lists included.
 // Errors:  a bad field costs as little as it can (this port, this endpoint); only a missing or bad name, and a slice
-// without
-//          addressType, cost the object. At most kMaxDiagnostics are given, the last saying how many were not.
+//          without addressType, cost the object. At most kMaxDiagnostics are given, the last saying how many were not.
 // Cost:    linear in `text`, whatever aliases it holds.
 // Source:  SetDefaults_* of core/v1 and discovery.k8s.io/v1; https://yaml.org/spec/1.2.2/
 ParsedManifests ParseManifests(absl::string_view file_name, absl::string_view text);

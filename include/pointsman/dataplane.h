@@ -42,9 +42,8 @@ class Dataplane {
   // Executes `changes` in one transaction. An empty one sends nothing.
   // Inputs: `guard`, if known: refuse if anybody committed anything since.
   // Errors: kAborted: the generation moved, nothing was done. kPermissionDenied, kUnavailable. Anything else: nothing
-  // was
-  //         done, but the kernel is not what it was believed to be: observe again. The message names the op and carries
-  //         the kernel's extack text.
+  //         was done, but the kernel is not what it was believed to be: observe again. The message names the op and
+  //         carries the kernel's extack text.
   virtual absl::StatusOr<CommitReport> Commit(const nft::ChangeSet& changes, Generation guard) = 0;
 
   // Cost: one small round trip.

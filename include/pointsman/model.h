@@ -64,8 +64,7 @@ struct BuiltService {
 // Joins a Service with its slices, per family, and drops what is malformed with a Diagnostic.
 //
 // Inputs:  `slices` in any order; duplicates by (addr, port) collapse: the better state wins (ready, then serving),
-// then the
-//          slice that sorts first by name.
+//          then the slice that sorts first by name.
 // Returns: no ports for ExternalName and headless Services and those another proxy serves.
 // Errors:  none; a bad field costs that field or port alone.
 // Cost:    O(n log n) in the endpoints of this Service.

@@ -35,8 +35,7 @@ struct Verdict {
   friend auto operator<=>(const Verdict&, const Verdict&) = default;
 };
 
-// --- expressions; each mirrors the kernel expression of that name
-// -------------------------------------------------------
+// --- expressions; each mirrors the kernel expression of that name ---
 
 struct Payload {
   enum class Base : uint8_t { kLink = 0, kNetwork = 1, kTransport = 2 };
@@ -229,8 +228,7 @@ struct Ruleset {
 inline constexpr char kTableName[] = "pointsman";
 inline constexpr size_t kMaxComment = 128;  // nft refuses longer ones
 
-// --- changes
-// ------------------------------------------------------------------------------------------------------------
+// --- changes ---
 
 struct AddTable {
   Family family;

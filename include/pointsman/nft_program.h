@@ -62,8 +62,7 @@ std::unique_ptr<History> HistoryOf(const Fragment& fragment);
 // Compiles one Service.
 //
 // Inputs:  `history` may be empty; survivors keep the slot they have in it, the rest fill the holes, and a size class
-// that
-//          still fits is kept, however much too large, unless `shrink`.
+//          that still fits is kept, however much too large, unless `shrink`.
 // Returns: slots 0..N-1 without holes. Deterministic: equal plans with equal histories give equal fragments.
 // Cost:    O(frontends x endpoints).
 Fragment CompileService(const ServicePlan& plan, const History& history, bool shrink);

@@ -15,8 +15,7 @@ namespace pointsman::nl {
 // for another (Transport::Reopen).
 //
 // Errors:  what the kernel says of the request, as CodeOf() has it; kUnavailable when answers were lost or there are
-// none;
-//          kDataLoss when the dump was interrupted by a change (NLM_F_DUMP_INTR), or is malformed.
+//          none; kDataLoss when the dump was interrupted by a change (NLM_F_DUMP_INTR), or is malformed.
 absl::Status Ask(Transport& transport, ByteSpan request, absl::FunctionRef<bool(ByteSpan)> visit);
 
 }  // namespace pointsman::nl

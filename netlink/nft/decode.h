@@ -30,8 +30,7 @@ namespace pointsman::nl {
 class RulesetDecoder {
  public:
   // Inputs:  one message with its header: NEWTABLE, NEWCHAIN, NEWRULE, NEWSET, NEWSETELEM. Tables before chains before
-  // rules,
-  //          sets before elements. Other tables than ours are passed over; other types of messages too.
+  //          rules, sets before elements. Other tables than ours are passed over; other types of messages too.
   // Errors:  kDataLoss for what is malformed or refers to what has not been seen.
   absl::Status Add(ByteSpan message);
 

@@ -20,8 +20,7 @@ inline constexpr size_t kElementListBytes = 32768;
 // Appends the messages of `op` to `batch`. An element op without elements has none.
 //
 // Errors:  kInternal when the op cannot be said to the kernel: an expression we do not write, a key that is not as long
-// as
-//          its set says, an interval without an end, a comment past kMaxComment. The batch is of no use then.
+//          as its set says, an interval without an end, a comment past kMaxComment. The batch is of no use then.
 absl::Status Encode(const nft::Op& op, Batch& batch);
 
 // The whole transaction, finished unless it is empty.

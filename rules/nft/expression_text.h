@@ -104,8 +104,7 @@ using SpecFinder = absl::FunctionRef<const SetSpec*(const std::string& name)>;
 // Reads a rule of a table of `family`.
 //
 // Inputs:  `specs` tells how long the keys of the sets are. Of a set it does not know, the key is taken to be the run
-// of
-//          registers loaded since the last statement, which is how nft and we write rules.
+//          of registers loaded since the last statement, which is how nft and we write rules.
 // Returns: nullopt if the rule holds anything that the statements would leave out or change.
 // Cost:    O(expressions).
 std::optional<std::vector<Statement>> ReadRule(Family family, const Rule& rule, SpecFinder specs);

@@ -55,8 +55,7 @@ absl::btree_map<std::string, SetSpec> SetSpecs(Family family);
 // The shape of one set of the layout; aborts for other names.
 const SetSpec& SpecOf(Family family, absl::string_view set);
 
-// --- keys and data
-// ------------------------------------------------------------------------------------------------------
+// --- keys and data ---
 
 Bytes FrontendKey(const Match& match);
 Bytes SlotKey(const Match& match, uint32_t slot);

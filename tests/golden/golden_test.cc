@@ -26,9 +26,9 @@
 namespace pointsman {
 namespace {
 
-using testing::FormatTxtar;
-using testing::ParseTxtar;
-using testing::Txtar;
+using support::FormatTxtar;
+using support::ParseTxtar;
+using support::Txtar;
 
 std::string Read(const std::filesystem::path& path) {
   std::ifstream in(path);
@@ -49,7 +49,7 @@ std::vector<std::filesystem::path> Cases() {
 // The case's settings are the flags of the command; those that change the program are understood here.
 Config ConfigOf(const std::string& settings) {
   Config config;
-  const std::vector<std::string> flags = testing::FlagsOf(settings);
+  const std::vector<std::string> flags = support::FlagsOf(settings);
   for (size_t i = 0; i < flags.size(); ++i) {
     if (flags[i] == "--masquerade-all") {
       config.masquerade_all = true;

@@ -24,7 +24,7 @@
 namespace pointsman {
 namespace {
 
-using namespace testing;  // builders
+using namespace support;  // builders
 
 nft::Ruleset Sample() {
   Store store;

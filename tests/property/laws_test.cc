@@ -17,10 +17,10 @@
 namespace pointsman {
 namespace {
 
-using testing::ArbChange;
-using testing::ArbNode;
-using testing::ArbPacket;
-using testing::ArbPolicy;
+using support::ArbChange;
+using support::ArbNode;
+using support::ArbPacket;
+using support::ArbPolicy;
 
 constexpr int kServices = 5;
 
@@ -48,7 +48,7 @@ std::vector<std::shared_ptr<const ServicePlan>> PlanAll(const Store& store, cons
 }
 
 nft::BaseSettings SettingsFor(const Policy& policy) {
-  return {.policy = policy, .service_cidrs = {testing::Net("192.0.2.0/25"), testing::Net("2001:db8::/112")}};
+  return {.policy = policy, .service_cidrs = {support::Net("192.0.2.0/25"), support::Net("2001:db8::/112")}};
 }
 
 // A program with what is history taken out: the order of slots, the width of size classes, chains nobody uses.

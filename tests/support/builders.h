@@ -14,7 +14,7 @@
 #include "pointsman/plan.h"
 #include "pointsman/store.h"
 
-namespace pointsman::testing {
+namespace pointsman::support {
 
 inline NamespacedName Name(const std::string& text) {
   const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('/', 1));
@@ -128,4 +128,4 @@ class Slice {
 inline ObjectChange Gone(Kind kind, const std::string& name) { return {{kind, Name(name)}, nullptr}; }
 inline ObjectBatch Batch(std::vector<ObjectChange> changes) { return {.changes = std::move(changes)}; }
 
-}  // namespace pointsman::testing
+}  // namespace pointsman::support

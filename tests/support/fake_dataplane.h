@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -11,7 +12,7 @@
 #include "pointsman/dataplane.h"
 #include "pointsman/nft_program.h"
 
-namespace pointsman::testing {
+namespace pointsman::support {
 
 // A kernel in memory: Apply on a Ruleset, a generation, and faults to order.
 class FakeDataplane : public Dataplane {
@@ -61,4 +62,4 @@ class FakeDataplane : public Dataplane {
   }
 };
 
-}  // namespace pointsman::testing
+}  // namespace pointsman::support

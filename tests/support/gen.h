@@ -14,7 +14,7 @@
 #include "pointsman/plan.h"
 #include "tests/support/builders.h"
 
-namespace pointsman::testing {
+namespace pointsman::support {
 
 inline const char* Pick(std::vector<const char*> from) { return *rc::gen::elementOf(from); }
 
@@ -134,4 +134,4 @@ inline Packet ArbPacket(const std::vector<std::shared_ptr<const ServicePlan>>& p
   return packet;
 }
 
-}  // namespace pointsman::testing
+}  // namespace pointsman::support

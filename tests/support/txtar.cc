@@ -6,7 +6,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
-namespace pointsman::testing {
+namespace pointsman::support {
 
 const std::string& Txtar::file(const std::string& name) const {
   static const auto* const kNone = new std::string;
@@ -57,4 +57,4 @@ std::vector<std::string> FlagsOf(const std::string& settings) {
   return flags;
 }
 
-}  // namespace pointsman::testing
+}  // namespace pointsman::support

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace pointsman::testing {
+namespace pointsman::support {
 
 struct Txtar {
   std::string description;
@@ -23,4 +23,4 @@ std::string FormatTxtar(const Txtar& archive);
 // Lines `key: value` as flags of the binary: {"--key", "value"}; a value of "true" is left out.
 std::vector<std::string> FlagsOf(const std::string& settings);
 
-}  // namespace pointsman::testing
+}  // namespace pointsman::support

@@ -17,12 +17,12 @@
 namespace pointsman {
 namespace {
 
+using support::Net;
+using support::Svc;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::Net;
 using ::testing::SizeIs;
-using testing::Svc;
 
 constexpr auto kSingle = IpFamilyPolicy::kSingleStack;
 constexpr auto kPrefer = IpFamilyPolicy::kPreferDualStack;
@@ -79,7 +79,7 @@ TEST(AllocateTest, AServiceWithoutAddressGetsOneOfTheRangeAndItsFamily) {
 
   const Service web = ByName(allocated).at("shop/web");
   ASSERT_THAT(web.cluster_ips, SizeIs(1));
-  EXPECT_TRUE(Net("192.0.2.0/24").Contains(testing::Ip(web.cluster_ips[0])));
+  EXPECT_TRUE(Net("192.0.2.0/24").Contains(support::Ip(web.cluster_ips[0])));
   EXPECT_THAT(web.ip_families, ElementsAre(Family::kIpv4));
   EXPECT_EQ(web.ports[0].node_port, 0);
   EXPECT_THAT(allocated.diagnostics, IsEmpty());
@@ -104,7 +104,7 @@ TEST(AllocateTest, WhatNeedsNothingIsPassedOnUntouched) {
       Located(Svc("shop/headless").ClusterIp("None").Tcp(80).Build()),
       Located(external),
       Located(Svc("shop/given").ClusterIp("192.0.2.9").Tcp(80).Build()),
-      {std::make_shared<const Object>(testing::Slice("shop/web-1", "web").Build()), "s.yaml:1:1", {}}};
+      {std::make_shared<const Object>(support::Slice("shop/web-1", "web").Build()), "s.yaml:1:1", {}}};
 
   const AllocatedObjects allocated = AllocateAddresses(objects, Ranges("192.0.2.0/24"));
 
@@ -189,7 +189,7 @@ TEST(AllocateTest, TheLowEndIsLeftToThoseWhoChooseByHand) {
   const auto services = ByName(AllocateAddresses(objects, Ranges("192.0.2.0/24")));
 
   for (const auto& [name, service] : services) {
-    EXPECT_GT(testing::Ip(service.cluster_ips.at(0)), testing::Ip("192.0.2.16")) << name;
+    EXPECT_GT(support::Ip(service.cluster_ips.at(0)), support::Ip("192.0.2.16")) << name;
   }
 }
 
@@ -215,7 +215,7 @@ TEST_P(FamilyTest, ThePolicyAndTheRangesDecideTheFamilies) {
   for (const auto& [name, filled] : ByName(allocated)) {
     got = filled.ip_families;
     ASSERT_EQ(filled.cluster_ips.size(), got.size());
-    for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(testing::Ip(filled.cluster_ips[i]).family(), got[i]);
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(support::Ip(filled.cluster_ips[i]).family(), got[i]);
   }
   EXPECT_EQ(got, GetParam().got);
   std::string told;

@@ -14,12 +14,12 @@
 namespace pointsman {
 namespace {
 
-using testing::Batch;
+using support::Batch;
+using support::Ip;
+using support::Net;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Ip;
 using ::testing::IsEmpty;
-using testing::Net;
 
 std::vector<IpAddr> Ips(const std::vector<std::string>& texts) {
   std::vector<IpAddr> addrs;

@@ -20,16 +20,16 @@
 namespace pointsman {
 namespace {
 
+using support::FakeDataplane;
+using support::Gone;
+using support::Ip;
+using support::Net;
+using support::Send;
+using support::Slice;
+using support::Svc;
 using ::testing::ElementsAre;
-using testing::FakeDataplane;
-using testing::Gone;
 using ::testing::HasSubstr;
-using testing::Ip;
 using ::testing::IsEmpty;
-using testing::Net;
-using testing::Send;
-using testing::Slice;
-using testing::Svc;
 
 // A driver between an inbox and a kernel, with what it reports.
 template <typename Kernel = FakeDataplane>

@@ -16,8 +16,8 @@
 namespace pointsman {
 namespace {
 
-using testing::Gone;
-using testing::Svc;
+using support::Gone;
+using support::Svc;
 
 bool IsReadable(const Inbox& inbox) {
   pollfd fd = {inbox.fd(), POLLIN, 0};

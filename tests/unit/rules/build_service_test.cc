@@ -15,13 +15,13 @@
 namespace pointsman {
 namespace {
 
+using support::Slice;
+using support::Svc;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::Slice;
-using testing::Svc;
 
 template <typename Range, typename Format>
 void AppendList(std::string& text, const char* what, const Range& range, Format format) {

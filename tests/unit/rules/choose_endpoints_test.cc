@@ -18,9 +18,9 @@
 namespace pointsman {
 namespace {
 
-using testing::At;
+using support::At;
+using support::Ip;
 using ::testing::ElementsAre;
-using testing::Ip;
 using ::testing::IsEmpty;
 
 // "e3 R L z:a,b n:node-1" is 10.0.0.3:80, ready, on this node, hinted. States: R; ST (serving, terminating); N

@@ -18,12 +18,12 @@
 namespace pointsman::nft {
 namespace {
 
-using testing::At;
-using testing::ElementLines;
+using support::At;
+using support::ElementLines;
+using support::Ip;
+using support::Net;
 using ::testing::ElementsAre;
-using testing::Ip;
 using ::testing::IsEmpty;
-using testing::Net;
 using ::testing::SizeIs;
 
 const Match kWeb = {Ip("192.0.2.1"), Protocol::kTcp, 80};

@@ -19,12 +19,12 @@
 namespace pointsman::nft {
 namespace {
 
-using testing::At;
+using support::At;
+using support::Ip;
+using support::OpLines;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Ip;
 using ::testing::IsEmpty;
-using testing::OpLines;
 
 constexpr Family kV4 = Family::kIpv4;
 

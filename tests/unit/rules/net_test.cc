@@ -11,8 +11,8 @@
 namespace pointsman {
 namespace {
 
-using testing::Ip;
-using testing::Net;
+using support::Ip;
+using support::Net;
 
 constexpr char kRefused[] = "refused";
 

@@ -12,7 +12,7 @@
 
 #include "pointsman/nft_program.h"
 
-namespace pointsman::testing {
+namespace pointsman::support {
 
 // Takes a key apart from the front.
 class KeyReader {
@@ -117,4 +117,4 @@ inline std::vector<std::string> OpLines(const nft::ChangeSet& changes) {
   return std::move(lines.out);
 }
 
-}  // namespace pointsman::testing
+}  // namespace pointsman::support

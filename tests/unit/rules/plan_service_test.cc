@@ -11,14 +11,14 @@
 namespace pointsman {
 namespace {
 
+using support::Ip;
+using support::Name;
+using support::Net;
+using support::Slice;
+using support::Svc;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Ip;
 using ::testing::IsEmpty;
-using testing::Name;
-using testing::Net;
-using testing::Slice;
-using testing::Svc;
 
 constexpr char kSliceLines[] = "  cluster: 203.0.113.1:8080 203.0.113.2:8080\n  hairpin: 203.0.113.1\n";
 

@@ -14,16 +14,16 @@
 namespace pointsman {
 namespace {
 
-using testing::Batch;
+using support::Batch;
+using support::Gone;
+using support::Ip;
+using support::Name;
+using support::Slice;
+using support::Svc;
 using ::testing::ElementsAre;
-using testing::Gone;
 using ::testing::HasSubstr;
-using testing::Ip;
 using ::testing::IsEmpty;
-using testing::Name;
 using ::testing::Pair;
-using testing::Slice;
-using testing::Svc;
 
 absl::Time Year(int year) { return absl::FromCivil(absl::CivilYear(year), absl::UTCTimeZone()); }
 

@@ -17,15 +17,15 @@
 namespace pointsman::nft {
 namespace {
 
-using testing::At;
+using support::At;
+using support::Ip;
+using support::Name;
+using support::Net;
+using support::OpLines;
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using testing::Ip;
 using ::testing::IsEmpty;
-using testing::Name;
-using testing::Net;
 using ::testing::Not;
-using testing::OpLines;
 
 using PlanPtr = std::shared_ptr<const ServicePlan>;
 

@@ -10,10 +10,10 @@
 namespace pointsman {
 namespace {
 
-using testing::At;
-using testing::Ip;
-using testing::Net;
-using testing::PacketRow;
+using support::At;
+using support::Ip;
+using support::Net;
+using support::PacketRow;
 
 class ResolveRow : public ::testing::TestWithParam<PacketRow> {};
 
@@ -26,7 +26,7 @@ TEST_P(ResolveRow, MeetsWhatWasWorkedOutByHand) {
   EXPECT_EQ(FormatOutcome(outcome), FormatOutcome(row.expected)) << row.why;
 }
 
-INSTANTIATE_TEST_SUITE_P(Plan, ResolveRow, ::testing::ValuesIn(testing::WorkedPackets()),
+INSTANTIATE_TEST_SUITE_P(Plan, ResolveRow, ::testing::ValuesIn(support::WorkedPackets()),
                          [](const auto& row) { return std::string(row.param.name); });
 
 // One Service of one frontend with two endpoints, written as a plan.
@@ -39,7 +39,7 @@ std::shared_ptr<const ServicePlan> PlanOf(const Action& action) {
 }
 
 Outcome Send(const std::shared_ptr<const ServicePlan>& plan, const std::string& from) {
-  return Resolve({&plan, 1}, {}, {}, testing::Send(from, "192.0.2.1:80"));
+  return Resolve({&plan, 1}, {}, {}, support::Send(from, "192.0.2.1:80"));
 }
 
 TEST(ResolveTest, AnEndpointThatCallsItselfIsMasqueradedAndOnlyOnTheWayToItself) {
@@ -64,8 +64,8 @@ TEST(ResolveTest, ASourceThatIsNotLetInIsDroppedBeforeAnythingElse) {
 TEST(ResolveTest, WithoutPlansThereIsOnlyWhatIsRejected) {
   const std::vector<Cidr> rejected = {Net("192.0.2.0/24")};
 
-  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, testing::Send("pod", "192.0.2.1:80"))), "reject");
-  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, testing::Send("pod", "192.0.3.1:80"))), "pass");
+  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, support::Send("pod", "192.0.2.1:80"))), "reject");
+  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, support::Send("pod", "192.0.3.1:80"))), "pass");
 }
 
 }  // namespace

@@ -17,8 +17,8 @@
 namespace pointsman::nft {
 namespace {
 
+using support::PacketRow;
 using ::testing::HasSubstr;
-using testing::PacketRow;
 
 class SimulateRow : public ::testing::TestWithParam<PacketRow> {};
 
@@ -31,7 +31,7 @@ TEST_P(SimulateRow, TheCompiledProgramDoesWhatWasWorkedOutByHand) {
   EXPECT_EQ(FormatOutcome(*outcome), FormatOutcome(row.expected)) << row.why;
 }
 
-INSTANTIATE_TEST_SUITE_P(Nft, SimulateRow, ::testing::ValuesIn(testing::WorkedPackets()),
+INSTANTIATE_TEST_SUITE_P(Nft, SimulateRow, ::testing::ValuesIn(support::WorkedPackets()),
                          [](const auto& row) { return std::string(row.param.name); });
 
 // --- Single programs
@@ -56,7 +56,7 @@ Ruleset Program(std::vector<Rule> rules) {
   return ruleset;
 }
 
-const Packet kPacket = testing::Send("outside", "192.0.2.1:80");
+const Packet kPacket = support::Send("outside", "192.0.2.1:80");
 
 struct ErrorRow {
   const char* name;
@@ -90,7 +90,7 @@ std::vector<ErrorRow> ErrorRows() {
   const auto with_set = [](Ruleset program) {
     Set& set = program.tables[Family::kIpv4].sets["hosts"];
     set.spec.key = {Field::kIpv4Addr};
-    set.elements[AddrKey(testing::Ip("192.0.2.1"))] = {};
+    set.elements[AddrKey(support::Ip("192.0.2.1"))] = {};
     return program;
   };
   const Payload dest{.offset = 16, .len = 4};
@@ -138,19 +138,19 @@ TEST(SimulateTest, AResetIsForTcpOnly) {
   const Ruleset program = Program({Do({Reject{.type = Reject::Type::kTcpReset}})});
 
   EXPECT_EQ(Fate(program), "reject");
-  EXPECT_THAT(Fate(program, testing::Send("outside", "192.0.2.1:80/udp")), HasSubstr("reset"));
+  EXPECT_THAT(Fate(program, support::Send("outside", "192.0.2.1:80/udp")), HasSubstr("reset"));
 }
 
 TEST(SimulateTest, WithoutATableOfItsFamilyAPacketPasses) {
   EXPECT_EQ(Fate({}), "pass");
-  EXPECT_EQ(Fate(Program({Do({DropIt()})}), testing::Send("outside", "[2001:db8::1]:80")), "pass");
+  EXPECT_EQ(Fate(Program({Do({DropIt()})}), support::Send("outside", "[2001:db8::1]:80")), "pass");
 }
 
 TEST(SimulateTest, AForwardedPacketMeetsPreroutingAndOneOfTheNodeMeetsOutput) {
   const Ruleset program = Program({Do({DropIt()})});
 
   EXPECT_EQ(Fate(program), "drop");
-  EXPECT_EQ(Fate(program, testing::Send("node", "192.0.2.1:80")), "pass");
+  EXPECT_EQ(Fate(program, support::Send("node", "192.0.2.1:80")), "pass");
 }
 
 TEST(SimulateTest, AJumpComesBackAndAGotoDoesNot) {
@@ -187,8 +187,8 @@ TEST(SimulateTest, EveryDrawIsFollowed) {
   Set& map = table.sets["slots"];
   map.spec.key = {Field::kInteger};
   map.spec.data = {Field::kIpv4Addr, Field::kInetService};
-  map.elements[Word(0)].data = SocketAddrData(testing::At("203.0.113.1:80"));
-  map.elements[Word(1)].data = SocketAddrData(testing::At("203.0.113.2:81"));
+  map.elements[Word(0)].data = SocketAddrData(support::At("203.0.113.1:80"));
+  map.elements[Word(1)].data = SocketAddrData(support::At("203.0.113.2:81"));
   const auto draw = [](uint32_t modulus) {
     return Do({Numgen{.modulus = modulus}, Lookup{.set = "slots", .result = Lookup::Result::kData},
                Dnat{.addr = 0, .port = 1}});

@@ -12,13 +12,13 @@
 namespace pointsman {
 namespace {
 
-using testing::Batch;
+using support::Batch;
+using support::Gone;
+using support::Name;
+using support::Slice;
+using support::Svc;
 using ::testing::ElementsAre;
-using testing::Gone;
 using ::testing::IsEmpty;
-using testing::Name;
-using testing::Slice;
-using testing::Svc;
 
 ObjectChange PutNode(const std::string& name, const std::string& zone = "") {
   Node node{.meta = {.name = {"", name}}};

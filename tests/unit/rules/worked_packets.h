@@ -18,7 +18,7 @@
 #include "pointsman/packet.h"
 #include "tests/support/builders.h"
 
-namespace pointsman::testing {
+namespace pointsman::support {
 
 // A planned cluster as seen from one node.
 struct World {
@@ -410,4 +410,4 @@ inline std::vector<PacketRow> WorkedPackets() {
   return std::move(rows).Take();
 }
 
-}  // namespace pointsman::testing
+}  // namespace pointsman::support
