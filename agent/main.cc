@@ -42,7 +42,7 @@ void AddManifestFlags(CLI::App* app, Flags& flags) {
       ->type_name("NAME");
   app->add_flag("--masquerade-all", flags.masquerade_all, "masquerade everything sent to a ClusterIP");
   app->add_option("--masquerade-bit", flags.masquerade_bit, "bit of the packet mark that asks for masquerading")
-      ->check(CLI::Range(0, 31))
+      ->check(CLI::Range(0, 31).description(""))
       ->type_name("0-31")
       ->capture_default_str();
 }
@@ -89,7 +89,7 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app{
-      "Programs the nodes' kernel with Kubernetes Services: compiles Services and EndpointSlices into nftables and "
+      "Programs a node's kernel with Kubernetes Services: compiles Services and EndpointSlices into nftables and "
       "keeps the "
       "kernel equal to them.",
       "pointsman"};
