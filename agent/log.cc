@@ -56,7 +56,7 @@ void SetLogLevel(LogLevel level) { log_level.store(level, std::memory_order_rela
 
 bool LogEnabled(LogLevel level) { return level <= log_level.load(std::memory_order_relaxed); }
 
-void Log(LogLevel level, absl::string_view event, std::vector<LogField> fields) {
+void Log(LogLevel level, absl::string_view event, const std::vector<LogField>& fields) {
   if (!LogEnabled(level)) return;
   std::string line = LineStart(level, event);
   for (const LogField& field : fields) {
@@ -74,8 +74,8 @@ void LogText(LogLevel level, absl::string_view event, absl::string_view text) {
   if (!LogEnabled(level)) return;
   std::string line = absl::StrCat(LineStart(level, event), " ", text);
   // A line break in the text must not start a line of its own making.
-  for (size_t i = 0; i < line.size(); ++i) {
-    if (static_cast<unsigned char>(line[i]) < ' ') line[i] = ' ';
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
   }
   WriteLine(std::move(line));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <exception>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -149,4 +150,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace pointsman
 
-int main(int argc, char** argv) { return pointsman::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return pointsman::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "pointsman: %s\n", error.what());
+    return pointsman::kUsageError;
+  }
+}

@@ -99,6 +99,7 @@ class Epoll {
     std::array<epoll_event, 8> events;
     const int n = epoll_wait(fd_, events.data(), static_cast<int>(events.size()), timeout_ms);
     std::vector<int> ready;
+    ready.reserve(events.size());
     for (int i = 0; i < n; ++i) ready.push_back(events[static_cast<size_t>(i)].data.fd);
     return ready;
   }

@@ -258,8 +258,8 @@ class Explainer {
         {"unknown token", "a value cannot begin with this character", "put the value in quotes"},
         {"the referenced anchor is not defined", "an alias (`*name`) refers to an anchor (`&name`) not seen before it",
          "quote the value if it is not meant as an alias"},
-        {"bad character found while scanning hex number", "a \\x, \\u or \\U escape needs hexadecimal digits",
-         "write \\\\ for a backslash"},
+        {"bad character found while scanning hex number", R"(a \x, \u or \U escape needs hexadecimal digits)",
+         R"(write \\ for a backslash)"},
         {"nested too deeply", "lists and maps are nested too deeply here", ""},
     };
     for (const Row& row : kRows) {
@@ -294,7 +294,7 @@ std::optional<SyntaxProblem> CheckText(absl::string_view text) {
       open = 0;
     } else {
       if (static_cast<uint8_t>(c) < 0x20 && c != '\t' && c != '\r') {
-        const auto code = static_cast<unsigned>(c);
+        const unsigned code = static_cast<uint8_t>(c);
         return SyntaxProblem{position, absl::StrFormat("the control character 0x%02x cannot be part of YAML", code),
                              "remove it; a file written by halves may hold such bytes"};
       }

@@ -5,6 +5,7 @@
 #include <istream>
 #include <memory_resource>
 #include <new>
+#include <ranges>
 #include <streambuf>
 #include <utility>
 #include <vector>
@@ -150,7 +151,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   YamlNode* NewNode(YamlNode::Type type, const YAML::Mark& mark, YAML::anchor_t anchor) {
-    YamlNode* node = new (arena_.allocate(sizeof(YamlNode), alignof(YamlNode))) YamlNode;
+    auto* node = new (arena_.allocate(sizeof(YamlNode), alignof(YamlNode))) YamlNode;
     node->type = type;
     node->position = PositionOf(mark);
     ++nodes_;
@@ -168,7 +169,8 @@ class TreeBuilder : public YAML::EventHandler {
   template <typename T>
   absl::Span<const T> CopyAll(const std::vector<T>& values) {
     if (values.empty()) return {};
-    T* data = static_cast<T*>(arena_.allocate(values.size() * sizeof(T), alignof(T)));
+    constexpr size_t kSize = sizeof(T);  // NOLINT(bugprone-sizeof-expression): of pointers too
+    T* data = static_cast<T*>(arena_.allocate(values.size() * kSize, alignof(T)));
     std::uninitialized_copy(values.begin(), values.end(), data);
     return {data, values.size()};
   }
@@ -210,7 +212,7 @@ class TreeBuilder : public YAML::EventHandler {
         const bool is_merge = key.type == YamlNode::Type::kScalar && key.plain && key.text == "<<";
         if (is_merge && pass == 0) {
           // Among several sources the first counts, so it goes last.
-          for (auto source = value.items.rbegin(); source != value.items.rend(); ++source) merge(**source);
+          for (const YamlNode* source : std::ranges::reverse_view(value.items)) merge(*source);
           merge(value);
         } else if (!is_merge && pass == 1) {
           entries.push_back({key.text, key.position, false, &value});

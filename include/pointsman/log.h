@@ -18,7 +18,7 @@ struct LogField {
   absl::string_view key;
   std::string value;
   LogField(absl::string_view k, absl::string_view v) : key(k), value(v.data(), v.size()) {}
-  LogField(absl::string_view k, const std::string& v) : key(k), value(v) {}
+  LogField(absl::string_view k, std::string v) : key(k), value(std::move(v)) {}
   LogField(absl::string_view k, const char* v) : key(k), value(v) {}
   template <typename T>
   LogField(absl::string_view k, const T& v) : key(k), value(absl::StrCat(v)) {}
@@ -32,6 +32,6 @@ bool LogEnabled(LogLevel level);
 void LogText(LogLevel level, absl::string_view event, absl::string_view text);
 
 // `event` is a stable name; a value with blanks or quotes is quoted. One write(2) a line, from any thread.
-void Log(LogLevel level, absl::string_view event, std::vector<LogField> fields = {});
+void Log(LogLevel level, absl::string_view event, const std::vector<LogField>& fields = {});
 
 }  // namespace pointsman

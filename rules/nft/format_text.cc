@@ -209,9 +209,9 @@ std::vector<SpecLine> SpecLines(const SetSpec& spec) {
   // A default timeout implies the flag; nft then leaves it out, unless there is a list of flags anyway.
   const bool has_default = spec.timeout != absl::ZeroDuration();
   std::vector<absl::string_view> flags;
-  if (spec.dynamic) flags.push_back("dynamic");
-  if (spec.interval) flags.push_back("interval");
-  if (spec.has_timeout && (!has_default || !flags.empty())) flags.push_back("timeout");
+  if (spec.dynamic) flags.emplace_back("dynamic");
+  if (spec.interval) flags.emplace_back("interval");
+  if (spec.has_timeout && (!has_default || !flags.empty())) flags.emplace_back("timeout");
   if (!flags.empty()) lines.push_back({absl::StrCat("flags ", absl::StrJoin(flags, ","))});
   if (has_default) lines.push_back({absl::StrCat("timeout ", DurationText(spec.timeout))});
   if (spec.gc_interval != absl::ZeroDuration()) {

@@ -58,31 +58,35 @@ absl::Status NotUnderstood(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("cannot simulate ", what));
 }
 
+// Fields and registers come in units of four bytes.
+size_t Padded(size_t length) { return (length + 3) / 4 * 4; }
+
 class Registers {
  public:
   void Put(Reg reg, absl::Span<const uint8_t> bytes) {
-    std::memset(at(reg), 0, (bytes.size() + 3) / 4 * 4);
+    std::memset(at(reg), 0, Padded(bytes.size()));
     std::memcpy(at(reg), bytes.data(), bytes.size());
   }
   void Put32(Reg reg, uint32_t value) { std::memcpy(at(reg), &value, sizeof value); }
   uint32_t Get32(Reg reg) const {
     uint32_t value = 0;
-    std::memcpy(&value, bytes_.data() + reg * 4, sizeof value);
+    std::memcpy(&value, bytes_.data() + Offset(reg), sizeof value);
     return value;
   }
   Bytes Get(Reg reg, size_t length) const {
-    const auto first = bytes_.begin() + reg * 4;
+    const auto first = bytes_.begin() + static_cast<std::ptrdiff_t>(Offset(reg));
     return Bytes(first, first + static_cast<std::ptrdiff_t>(length));
   }
 
  private:
-  uint8_t* at(Reg reg) { return bytes_.data() + reg * 4; }
+  static size_t Offset(Reg reg) { return size_t{reg} * 4; }
+  uint8_t* at(Reg reg) { return bytes_.data() + Offset(reg); }
   std::array<uint8_t, 128> bytes_ = {};  // twice the kernel's, so that no width can run over
 };
 
 size_t KeyLength(const SetSpec& spec) {
   size_t length = 0;
-  for (const Field field : spec.key) length += (FieldLength(field) + 3) / 4 * 4;
+  for (const Field field : spec.key) length += Padded(FieldLength(field));
   return spec.key.size() == 1 ? FieldLength(spec.key[0]) : length;
 }
 
@@ -96,7 +100,7 @@ bool InInterval(const SetSpec& spec, const Bytes& key, const Bytes& first, const
     const Bytes f(first.begin() + offset, first.begin() + offset + length);
     const Bytes l(last.begin() + offset, last.begin() + offset + length);
     if (k < f || l < k) return false;
-    at += (FieldLength(field) + 3) / 4 * 4;
+    at += Padded(FieldLength(field));
   }
   return true;
 }
@@ -276,7 +280,7 @@ class Walk {
   absl::Status From(Place place, std::vector<Place> stack, uint32_t mark) {
     if (depth_ == kMaxChains) return NotUnderstood("a way through that many chains");
     ++depth_;
-    const absl::Status status = Follow(place, std::move(stack), mark);
+    absl::Status status = Follow(place, std::move(stack), mark);
     --depth_;
     return status;
   }

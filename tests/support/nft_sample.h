@@ -77,7 +77,7 @@ class RuleBuilder {
   RuleBuilder& FrontendOfRanges() {
     Daddr().L4Proto();
     const auto proto = static_cast<nft::Reg>(next_ - 1);
-    rule_.exprs.push_back(nft::Byteorder{proto, proto, 1, 2});
+    rule_.exprs.emplace_back(nft::Byteorder{proto, proto, 1, 2});
     return Dport();
   }
   RuleBuilder& OriginalFrontend() { return CtDaddr().L4Proto().CtDport(); }

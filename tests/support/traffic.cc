@@ -126,8 +126,7 @@ int SocketError(int fd) {
 
 }  // namespace
 
-// --- NameServer
-// ---------------------------------------------------------------------------------------------------------
+// --- NameServer ---
 
 NameServer::NameServer(NetNs& ns, std::string name)
     : ns_(ns), name_(std::move(name)), epoll_(epoll_create1(EPOLL_CLOEXEC)), stop_(eventfd(0, EFD_CLOEXEC)) {
@@ -229,8 +228,7 @@ bool NameServer::Read(int fd, std::string& request) {
   return false;
 }
 
-// --- Ask
-// ----------------------------------------------------------------------------------------------------------------
+// --- Ask ---
 
 const char* FormatOutcome(Outcome outcome) {
   switch (outcome) {
@@ -300,8 +298,7 @@ Reply Ask(NetNs& from, Protocol protocol, const SocketAddr& to, absl::Duration t
   return reply;
 }
 
-// --- Load
-// ---------------------------------------------------------------------------------------------------------------
+// --- Load ---
 
 std::string LoadReport::Text() const {
   std::string text = absl::StrFormat("%d connections in %s (%.0f/s), %d answered, %d failed, slowest %s", started,

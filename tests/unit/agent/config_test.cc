@@ -23,18 +23,19 @@ using ::testing::IsEmpty;
 
 std::vector<IpAddr> Ips(const std::vector<std::string>& texts) {
   std::vector<IpAddr> addrs;
+  addrs.reserve(texts.size());
   for (const std::string& text : texts) addrs.push_back(Ip(text));
   return addrs;
 }
 
 std::vector<std::string> Texts(const std::vector<IpAddr>& addrs) {
   std::vector<std::string> texts;
+  texts.reserve(addrs.size());
   for (const IpAddr& addr : addrs) texts.push_back(FormatIp(addr));
   return texts;
 }
 
-// --- Node port addresses
-// ------------------------------------------------------------------------------------------------
+// --- Node port addresses ---
 
 const std::vector<std::string> kInterfaces = {"10.20.30.51", "100.200.201.1", "127.0.0.1",     "169.254.1.1",
                                               "::1",         "2001:db8::1",   "2001:db8:1::2", "fe80::1"};
@@ -151,8 +152,7 @@ TEST(MakeNodeInfoTest, TakesNameFromTheConfigAndZoneFromTheNode) {
   EXPECT_EQ(MakeNodeInfo(config, nullptr, {}).name, "n1") << "without a Node too";
 }
 
-// --- Settings
-// -----------------------------------------------------------------------------------------------------------
+// --- Settings ---
 
 ObjectChange PutCidr(const std::string& name, const std::vector<std::string>& cidrs) {
   const ServiceCidr object{.meta = {.name = {"", name}}, .cidrs = cidrs};
@@ -217,8 +217,7 @@ TEST(MakeBaseSettingsTest, ThePolicyIsTheConfigs) {
   EXPECT_EQ(settings.policy.pods, config.cluster_cidr);
 }
 
-// --- Text
-// ---------------------------------------------------------------------------------------------------------------
+// --- Text ---
 
 TEST(ParseCidrsTest, TakesAListWithBlanks) {
   const auto cidrs = ParseCidrs(" 10.0.0.0/8, fd00::/8 ,,");

@@ -23,7 +23,6 @@ namespace {
 using support::FakeDataplane;
 using support::Gone;
 using support::Ip;
-using support::Net;
 using support::Send;
 using support::Slice;
 using support::Svc;
@@ -172,8 +171,7 @@ TEST(DriverTest, ARestartOverItsOwnRulesWritesNothing) {
   EXPECT_EQ(after.kernel.commits, 0);
 }
 
-// --- Strangers
-// --------------------------------------------------------------------------------------------------------
+// --- Strangers ---
 
 void AddForeignChain(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].chains["mine"]; }
 void FlushFrontends(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].sets["frontends"].elements.clear(); }
@@ -267,8 +265,7 @@ TEST(DriverTest, ASweepThatFailsIsToldAndHoldsNothingUp) {
   EXPECT_EQ(agent.driver.failures(), 0);
 }
 
-// --- Failures
-// ---------------------------------------------------------------------------------------------------------
+// --- Failures ---
 
 TEST(DriverTest, ACommitThatFailsLosesNoChange) {
   const auto agent = Running();
@@ -350,8 +347,7 @@ TEST(DriverTest, ARebuildDeletesOnlyTablesThatAreThere) {
   EXPECT_EQ(agent.errors.size(), 3U) << "the rebuild itself was not refused";
 }
 
-// --- Diagnostics
-// --------------------------------------------------------------------------------------------------------
+// --- Diagnostics ---
 
 TEST(DriverTest, AComplaintIsToldOnceUntilItsCauseIsGone) {
   const auto agent = Running();
@@ -390,8 +386,7 @@ TEST(DriverTest, AComplaintIsToldOnceThoughItsCommitFails) {
   EXPECT_EQ(agent->diagnostics.size(), 1U);
 }
 
-// --- The node
-// -----------------------------------------------------------------------------------------------------------
+// --- The node ---
 
 ObjectChange PutNode(Node node) {
   node.meta.name = {"", "n1"};
@@ -473,8 +468,7 @@ TEST(DriverTest, AServiceCidrThatComesLaterIsHeededAtOnce) {
   EXPECT_EQ(agent->kernel.observations, 1);
 }
 
-// --- Size classes
-// -------------------------------------------------------------------------------------------------------
+// --- Size classes ---
 
 TEST(DriverTest, AListThatHasBecomeSmallMovesToASmallerClassAfterAWhile) {
   const auto agent = Running();

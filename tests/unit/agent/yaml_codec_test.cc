@@ -14,7 +14,6 @@ namespace pointsman {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
@@ -40,7 +39,7 @@ T ParseOne(absl::string_view text) {
 }
 
 TEST(YamlCodecTest, AServiceWithEveryFieldIsReadFieldByField) {
-  const Service service = ParseOne<Service>(R"(
+  const auto service = ParseOne<Service>(R"(
 apiVersion: v1
 kind: Service
 metadata:
@@ -90,7 +89,7 @@ status:
 }
 
 TEST(YamlCodecTest, AServiceWithFewFieldsGetsTheServersDefaults) {
-  const Service service = ParseOne<Service>(
+  const auto service = ParseOne<Service>(
       "kind: Service\nmetadata: {name: web}\nspec: {clusterIP: 192.0.2.1, sessionAffinity: ClientIP, ports: [{port: "
       "80}]}\n");
 
@@ -104,7 +103,7 @@ TEST(YamlCodecTest, AServiceWithFewFieldsGetsTheServersDefaults) {
 }
 
 TEST(YamlCodecTest, NullMeansAbsentEverywhere) {
-  const Service service = ParseOne<Service>(R"(
+  const auto service = ParseOne<Service>(R"(
 kind: Service
 metadata: {name: web, namespace: null, labels: ~, creationTimestamp: null}
 spec: {type: null, clusterIP: 192.0.2.1, clusterIPs: null, ipFamilies: null, sessionAffinity: ~,
@@ -127,7 +126,7 @@ struct ClusterIpRow {
 class ClusterIpTest : public ::testing::TestWithParam<ClusterIpRow> {};
 
 TEST_P(ClusterIpTest, ClusterIpsAndFamiliesAreCompletedFromEachOther) {
-  const Service service = ParseOne<Service>(
+  const auto service = ParseOne<Service>(
       absl::StrCat("kind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}], ", GetParam().spec, "}\n"));
 
   EXPECT_EQ(service.cluster_ips, GetParam().ips);
@@ -164,7 +163,7 @@ TEST(YamlCodecTest, WhatOnlyAnApiServerActsUponIsKeptBesideTheService) {
 }
 
 TEST(YamlCodecTest, ASliceKeepsNilConditionsAsTheApiMeansThem) {
-  const EndpointSlice slice = ParseOne<EndpointSlice>(R"(
+  const auto slice = ParseOne<EndpointSlice>(R"(
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
@@ -200,14 +199,14 @@ endpoints:
 }
 
 TEST(YamlCodecTest, AnFqdnSliceHasNoAddressFamily) {
-  const EndpointSlice slice = ParseOne<EndpointSlice>(
+  const auto slice = ParseOne<EndpointSlice>(
       "kind: EndpointSlice\nmetadata: {name: s, labels: {kubernetes.io/service-name: web}}\naddressType: FQDN\n");
 
   EXPECT_EQ(slice.address_type, std::nullopt);
 }
 
 TEST(YamlCodecTest, ANodeGivesItsInternalAddressesAndPodRanges) {
-  const Node node = ParseOne<Node>(R"(
+  const auto node = ParseOne<Node>(R"(
 kind: Node
 metadata: {name: n1, namespace: ignored, labels: {topology.kubernetes.io/zone: a}}
 spec: {podCIDR: 203.0.113.0/24}
@@ -227,7 +226,7 @@ status:
 }
 
 TEST(YamlCodecTest, PodCidrsWinOverPodCidr) {
-  const Node node = ParseOne<Node>(
+  const auto node = ParseOne<Node>(
       "kind: Node\nmetadata: {name: n1}\nspec: {podCIDR: 203.0.113.0/24, podCIDRs: [203.0.113.0/24, "
       "'2001:db8::/64']}\n");
 
@@ -236,7 +235,7 @@ TEST(YamlCodecTest, PodCidrsWinOverPodCidr) {
 
 TEST(YamlCodecTest, BothVersionsOfServiceCidrAreRead) {
   for (const char* version : {"v1", "v1beta1"}) {
-    const ServiceCidr cidr = ParseOne<ServiceCidr>(
+    const auto cidr = ParseOne<ServiceCidr>(
         absl::StrCat("apiVersion: networking.k8s.io/", version,
                      "\nkind: ServiceCIDR\nmetadata: {name: k}\nspec: {cidrs: [192.0.2.0/24]}\n"));
     EXPECT_THAT(cidr.cidrs, ElementsAre("192.0.2.0/24"));
@@ -293,7 +292,7 @@ TEST(YamlCodecTest, OtherKindsAreCountedAndPassedOver) {
 }
 
 TEST(YamlCodecTest, JsonIsReadTabsEscapesAndAll) {
-  const Service service = ParseOne<Service>(
+  const auto service = ParseOne<Service>(
       "{\n\t\"apiVersion\":\"v1\",\"kind\":\"Service\",\n\t\"metadata\":{\"name\":\"web\",\"labels\":{\"face\":"
       "\"\\ud83d\\ude00"
       "\",\"path\":\"a\\/b\\\\u0041\"}},\n\t\"spec\":{\t\"clusterIP\" : "
@@ -313,7 +312,7 @@ TEST(YamlCodecTest, SeveralJsonObjectsOneAfterTheOtherAreAllRead) {
 }
 
 TEST(YamlCodecTest, AliasesAndMergeKeysAreFollowed) {
-  const EndpointSlice slice = ParseOne<EndpointSlice>(R"(
+  const auto slice = ParseOne<EndpointSlice>(R"(
 kind: EndpointSlice
 metadata: {name: s, labels: {kubernetes.io/service-name: web}}
 addressType: IPv4
@@ -333,7 +332,7 @@ endpoints:
 }
 
 TEST(YamlCodecTest, WindowsLineEndsAndAByteOrderMarkDoNotMatter) {
-  const Node node = ParseOne<Node>("\xef\xbb\xbfkind: Node\r\nmetadata:\r\n  name: 'n1'\r\n");
+  const auto node = ParseOne<Node>("\xef\xbb\xbfkind: Node\r\nmetadata:\r\n  name: 'n1'\r\n");
 
   EXPECT_EQ(node.meta.name.name, "n1");
 }

@@ -106,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
         SyntaxRow{"OneWord", "apiVers", "1:1", "this is no manifest", "begin it with `apiVersion:` and `kind:`"},
         SyntaxRow{"TopLevelList", "- kind: Node\n", "1:1", "this is no manifest",
                   "begin it with `apiVersion:` and `kind:`"},
-        SyntaxRow{"Nul", std::string("kind: Node\nmetadata: {name: \0}\n", 32), "2:18",
+        SyntaxRow{"Nul", std::string("kind: Node\nmetadata: {name: \0}\n", 31), "2:18",
                   "the control character 0x00 cannot be part of YAML",
                   "remove it; a file written by halves may hold such bytes"},
         // The parser would take it for the end of the text.

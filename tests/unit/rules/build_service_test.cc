@@ -80,8 +80,7 @@ Service With(const Svc& svc, Change change) {
   return service;
 }
 
-// --- Services
-// ---------------------------------------------------------------------------------------------------------
+// --- Services ---
 
 struct ServiceRow {
   std::string name;
@@ -363,8 +362,7 @@ TEST(BuildServiceTest, AComplaintNamesTheObjectTheFieldAndTheEffect) {
       "(write ADDRESS/PREFIX, as in 203.0.113.0/24)");
 }
 
-// --- Slices
-// -----------------------------------------------------------------------------------------------------------
+// --- Slices ---
 
 struct SliceRow {
   std::string name;

@@ -46,8 +46,7 @@ Fragment Compile(const ServicePlan& plan, const Fragment& before = {}, bool shri
   return CompileService(plan, *HistoryOf(before), shrink);
 }
 
-// --- Layout
-// -----------------------------------------------------------------------------------------------------------
+// --- Layout ---
 
 struct LayoutRow {
   const char* name;
@@ -160,8 +159,7 @@ TEST(CompileServiceTest, ElementsAreSortedByFamilySetAndKey) {
                           "frontends [2001:db8::1]:80/tcp > pick_1 \"ns/web:http\""));
 }
 
-// --- Slots
-// ------------------------------------------------------------------------------------------------------------
+// --- Slots ---
 
 // Who sits in which slot, "acb"; endpoints sorted when they come, as plans have them.
 std::string Slots(const Fragment& fragment) {
@@ -272,8 +270,7 @@ TEST(CompileServiceTest, TheClusterAndTheLocalListHaveSlotsOfTheirOwn) {
               ::testing::Contains("endpoints_local 192.0.2.1:80/tcp #0 = 203.0.113.3:80"));
 }
 
-// --- Size classes
-// -----------------------------------------------------------------------------------------------------
+// --- Size classes ---
 
 std::vector<SocketAddr> Many(int count) {
   std::vector<SocketAddr> list;
@@ -366,8 +363,7 @@ TEST(CompileServiceTest, TheClassOutlivesAChangeOfSnat) {
   EXPECT_EQ(Chain(Compile(PlanOf({.snat = Snat::kAlways}, Many(3)), before)), "masq_pick_8");
 }
 
-// --- Comments
-// ---------------------------------------------------------------------------------------------------------
+// --- Comments ---
 
 std::string CommentOf(const std::string& service, const std::string& port) {
   ServicePlan plan = PlanOf({}, {});
@@ -392,8 +388,7 @@ TEST(CompileServiceTest, EqualPlansWithEqualHistoriesGiveEqualFragments) {
   EXPECT_EQ(Compile(PlanOf({}, Endpoints("adghi")), history), Compile(PlanOf({}, Endpoints("adghi")), history));
 }
 
-// --- Names
-// ------------------------------------------------------------------------------------------------------------
+// --- Names ---
 
 TEST(PickChainTest, ANameIsReadOnlyIfItIsWrittenLikeThat) {
   for (const char* name : {"pick_1", "masq_pick_2", "offcl_pick_4", "local_pick_1", "masq_local_pick_1024",

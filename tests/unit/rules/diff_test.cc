@@ -57,8 +57,7 @@ Ruleset Small() {
   return ruleset;
 }
 
-// --- Diff
-// -------------------------------------------------------------------------------------------------------------
+// --- Diff ---
 
 struct DiffRow {
   const char* name;
@@ -235,8 +234,7 @@ TEST(DiffTest, EachOpsElementsKnowTheirShape) {
   EXPECT_EQ(checked, 2);
 }
 
-// --- Apply
-// ------------------------------------------------------------------------------------------------------------
+// --- Apply ---
 
 struct RefusalRow {
   const char* name;

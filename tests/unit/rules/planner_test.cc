@@ -23,12 +23,10 @@ using support::Svc;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Pair;
 
 absl::Time Year(int year) { return absl::FromCivil(absl::CivilYear(year), absl::UTCTimeZone()); }
 
-// --- FrontendTable
-// ----------------------------------------------------------------------------------------------------
+// --- FrontendTable ---
 
 const Match kHttp = {Ip("198.51.100.1"), Protocol::kTcp, 80};
 const Match kHttps = {Ip("198.51.100.1"), Protocol::kTcp, 443};
@@ -113,8 +111,7 @@ TEST(FrontendTableTest, AServiceMadeAnewIsYoungerThanItWas) {
   EXPECT_EQ(OwnerOf(table, kHttp), "");
 }
 
-// --- Planner
-// ----------------------------------------------------------------------------------------------------------
+// --- Planner ---
 
 // A store and its planner, fed batch by batch.
 class Cluster {

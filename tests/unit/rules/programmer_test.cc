@@ -78,8 +78,7 @@ struct Machine {
 
 Table& V4(Ruleset& ruleset) { return ruleset.tables.at(Family::kIpv4); }
 
-// --- Cost
-// -------------------------------------------------------------------------------------------------------------
+// --- Cost ---
 
 PlanPatch ManyServices(int count) {
   std::vector<ServicePlan> plans;
@@ -184,8 +183,7 @@ TEST(ProgrammerTest, AFullPatchTakesAwayWhatItDoesNotName) {
   EXPECT_THAT(OpLines(changes.commit), ElementsAre("delete frontends 192.0.2.1:80/tcp > pick_1 \"ns/a\""));
 }
 
-// --- What several Services share
-// ----------------------------------------------------------------------------------------
+// --- What several Services share ---
 
 TEST(ProgrammerTest, ASharedElementStaysUntilItsLastServiceGoes) {
   const ServicePlan a = WithHairpin(PlanOf("ns/a", "192.0.2.1", ""), "203.0.113.1");
@@ -217,8 +215,7 @@ TEST(ProgrammerTest, SharedElementsAreCountedAcrossARestart) {
   EXPECT_THAT(OpLines(after.Run(Patch({}, {"ns/b"})).commit), Contains("delete hairpin 203.0.113.1"));
 }
 
-// --- Staging
-// ----------------------------------------------------------------------------------------------------------
+// --- Staging ---
 
 TEST(ProgrammerTest, StagingTwiceWithoutAcceptGivesTheSame) {
   Machine machine(ManyServices(50));
@@ -296,8 +293,7 @@ TEST(ProgrammerTest, AnotherServiceCidrIsAnElement) {
   EXPECT_THAT(OpLines(machine.Run({}, /*full=*/true).commit), ElementsAre("add service_cidrs 192.0.2.0-192.0.2.255"));
 }
 
-// --- Size classes
-// -----------------------------------------------------------------------------------------------------
+// --- Size classes ---
 
 TEST(ProgrammerTest, KeepsACountOfWhatCouldShrinkUntilItDoes) {
   Machine machine(Patch({PlanOf("ns/a", "192.0.2.1", "abcdefgh"), PlanOf("ns/b", "192.0.2.2", "ab")}));
@@ -323,8 +319,7 @@ TEST(ProgrammerTest, AServiceThatGoesOrGrowsIsNoLongerShrinkable) {
   EXPECT_THAT(machine.programmer.shrinkable(), IsEmpty());
 }
 
-// --- Restart
-// ----------------------------------------------------------------------------------------------------------
+// --- Restart ---
 
 TEST(ProgrammerTest, ARestartOverItsOwnKernelStateChangesNothing) {
   Machine before(Patch({PlanOf("ns/a", "192.0.2.1", "abcde"), PlanOf("ns/b", "192.0.2.2", "a")}));
@@ -353,8 +348,7 @@ TEST(ProgrammerTest, AServiceThatWentWhileNobodyLookedIsTakenAway) {
   EXPECT_EQ(after.kernel, CompileAll({Patch({PlanOf("ns/a", "192.0.2.1", "a")}).services.begin()->second}, {}));
 }
 
-// --- Strangers
-// --------------------------------------------------------------------------------------------------------
+// --- Strangers ---
 
 Element FrontendElement(const std::string& ip, const std::string& chain) {
   return {FrontendKey({Ip(ip), Protocol::kTcp, 80}),

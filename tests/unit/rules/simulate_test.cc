@@ -34,8 +34,7 @@ TEST_P(SimulateRow, TheCompiledProgramDoesWhatWasWorkedOutByHand) {
 INSTANTIATE_TEST_SUITE_P(Nft, SimulateRow, ::testing::ValuesIn(support::WorkedPackets()),
                          [](const auto& row) { return std::string(row.param.name); });
 
-// --- Single programs
-// --------------------------------------------------------------------------------------------------
+// --- Single programs ---
 
 Rule Do(std::vector<Expr> exprs) { return {.exprs = std::move(exprs)}; }
 Expr Goto(const std::string& chain) { return Immediate{{Verdict::Code::kGoto, chain}}; }
