@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "netlink/nft/dataplane.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
@@ -8,6 +9,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 #include "netlink/core/ask.h"
 #include "netlink/core/socket.h"
@@ -19,6 +22,8 @@ namespace pointsman::nl {
 namespace {
 
 constexpr size_t kMaxFailedMessage = 4096;
+
+constexpr absl::Duration kLongestPause = absl::Milliseconds(100);
 
 // Receive errors in a row after which the socket is taken to be broken.
 constexpr int kMaxLosses = 100;
@@ -52,6 +57,14 @@ std::optional<std::string> KeyAt(ByteSpan message, uint32_t offset) {
     });
   });
   return key;
+}
+
+// A hash table that has just grown is moved to a larger one in the background. A listing meanwhile misses elements and
+// repeats others, and nothing but the number of them tells.
+bool Rearranged(const RulesetDecoder::SetRef& set, const RulesetDecoder& decoder) {
+  if (set.interval) return false;  // trees, and counted in another way
+  return decoder.Repeated(set.family, set.name) ||
+         (set.count.has_value() && *set.count != decoder.ElementsOf(set.family, set.name));
 }
 
 // What the kernel answered to a batch.
@@ -176,7 +189,7 @@ absl::Status NftDataplane::ReadTable(Family family, Transport& transport, Rulese
 }
 
 absl::Status NftDataplane::ReadElements(const RulesetDecoder::SetRef& set, std::unique_ptr<Transport>& transport,
-                                        RulesetDecoder& decoder) {
+                                        RulesetDecoder& decoder, bool last_attempt) {
   if (set.dynamic) return absl::OkStatus();  // the kernel fills them
   const auto limit = static_cast<size_t>(options_.max_listed_elements);
   if (set.count.has_value() && *set.count > limit) {
@@ -195,16 +208,19 @@ absl::Status NftDataplane::ReadElements(const RulesetDecoder::SetRef& set, std::
   if (status.ok() && too_large) {
     decoder.CutShort(set.family, set.name);
     PM_ASSIGN_OR_RETURN(transport, transport->Reopen());
+  } else if (status.ok() && Rearranged(set, decoder)) {
+    if (!last_attempt) return absl::DataLossError(absl::StrCat("the kernel was rearranging set ", set.name));
+    decoder.CutShort(set.family, set.name);
   }
   return Annotate(
       status, absl::StrCat("list the elements of ", nft::kTableName, "/", set.name, " (", FamilyName(set.family), ")"));
 }
 
-absl::Status NftDataplane::Read(RulesetDecoder& decoder) {
+absl::Status NftDataplane::Read(RulesetDecoder& decoder, bool last_attempt) {
   PM_ASSIGN_OR_RETURN(std::unique_ptr<Transport> transport, transport_->Reopen());
   for (const Family family : kFamilies) PM_RETURN_IF_ERROR(ReadTable(family, *transport, decoder));
   for (const RulesetDecoder::SetRef& set : decoder.sets()) {
-    PM_RETURN_IF_ERROR(ReadElements(set, transport, decoder));
+    PM_RETURN_IF_ERROR(ReadElements(set, transport, decoder, last_attempt));
   }
   return absl::OkStatus();
 }
@@ -212,9 +228,11 @@ absl::Status NftDataplane::Read(RulesetDecoder& decoder) {
 absl::StatusOr<Observation> NftDataplane::Observe() {
   absl::Status last;
   for (int attempt = 0; attempt < kObserveAttempts; ++attempt) {
+    // Longer each time, up to half a second in all: whoever is in the way is soon done.
+    if (attempt > 0) absl::SleepFor(std::min(absl::Milliseconds(1 << attempt), kLongestPause));
     PM_ASSIGN_OR_RETURN(const Generation before, CurrentGeneration());
     RulesetDecoder decoder;
-    last = Read(decoder);
+    last = Read(decoder, /*last_attempt=*/attempt + 1 == kObserveAttempts);
     if (!last.ok()) {
       if (!WorthRetrying(last)) return last;
       continue;

@@ -34,10 +34,11 @@ class NftDataplane final : public Dataplane {
   absl::StatusOr<Generation> CurrentGeneration() override;
 
  private:
-  absl::Status Read(RulesetDecoder& decoder);
+  absl::Status Read(RulesetDecoder& decoder, bool last_attempt);
   absl::Status ReadTable(Family family, Transport& transport, RulesetDecoder& decoder);
+  // On the last attempt a set that is not held still comes out incomplete instead.
   absl::Status ReadElements(const RulesetDecoder::SetRef& set, std::unique_ptr<Transport>& transport,
-                            RulesetDecoder& decoder);
+                            RulesetDecoder& decoder, bool last_attempt);
 
   // `set` may be null, `table` too.
   absl::Status AskNft(Transport& transport, uint16_t message, uint8_t family, bool dump, const char* table,

@@ -426,7 +426,8 @@ absl::Status RulesetDecoder::AddSet(Family family, Attrs& attrs) {
   if (!attrs.ok() || !description.ok()) return Malformed("set");
 
   if ((flags & NFT_SET_ANONYMOUS) != 0) return absl::OkStatus();
-  sets_.push_back(SetRef{.family = family, .name = name, .dynamic = spec.dynamic, .count = count});
+  sets_.push_back(
+      SetRef{.family = family, .name = name, .dynamic = spec.dynamic, .interval = spec.interval, .count = count});
   if (spec.interval && spec.key.size() == 1) edges_[{family, name}].clear();
   table->second.sets[name] = nft::Set{.spec = std::move(spec)};
   return absl::OkStatus();
@@ -440,13 +441,17 @@ absl::Status RulesetDecoder::AddElements(Family family, Attrs& attrs) {
   if (set == table->second.sets.end()) return absl::DataLossError(absl::StrCat("elements in no set: ", name));
   const auto edges = edges_.find({family, name});
 
+  const size_t before = set->second.elements.size();
+  size_t added = 0;
   absl::Status status;
   // The kernel numbers them all NFTA_LIST_ELEM, libnftnl 1, 2, 3 …, and nobody looks.
   const bool whole = ForEachAttr(attrs.Raw(NFTA_SET_ELEM_LIST_ELEMENTS), [&](uint16_t, ByteSpan payload) {
     if (!status.ok()) return;
     status = AddElement(set->second, edges == edges_.end() ? nullptr : &edges->second, payload);
+    ++added;
   });
   PM_RETURN_IF_ERROR(Annotate(status, absl::StrCat("set ", name)));
+  if (edges == edges_.end() && set->second.elements.size() != before + added) repeated_.insert({family, name});
   return whole ? absl::OkStatus() : Malformed("elements");
 }
 

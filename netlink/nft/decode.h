@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -40,6 +41,7 @@ class RulesetDecoder {
     Family family;
     std::string name;
     bool dynamic = false;
+    bool interval = false;
     std::optional<uint32_t> count;  // elements, from kernels that tell
   };
   // The sets seen so far, in the order of arrival.
@@ -47,6 +49,10 @@ class RulesetDecoder {
 
   // Elements of a set seen so far; an interval of two edges counts as one.
   size_t ElementsOf(Family family, const std::string& set) const;
+
+  // Whether an element of a set without intervals came more than once: the kernel was rearranging the set while it
+  // listed it.
+  bool Repeated(Family family, const std::string& set) const { return repeated_.contains({family, set}); }
 
   // Gives up on a set's elements: it comes out empty and marked incomplete.
   void CutShort(Family family, const std::string& set);
@@ -71,6 +77,7 @@ class RulesetDecoder {
 
   nft::Ruleset ruleset_;
   std::vector<SetRef> sets_;
+  absl::btree_set<SetKey> repeated_;
   absl::btree_map<SetKey, std::vector<Edge>> edges_;  // of interval sets with one field
   absl::btree_map<SetKey, bool> rule_owned_chains_;
 };

@@ -335,6 +335,19 @@ TEST(DataplaneTest, ASetTooLargeToListComesOutIncomplete) {
   }
 }
 
+// The kernel moves a hash table that has grown to a larger one in the background, and lists it badly meanwhile.
+TEST(DataplaneTest, ASetThatHasJustGrownIsListedWhole) {
+  constexpr uint32_t kCount = 60'000;
+  Kernel kernel;
+  const absl::StatusOr<CommitReport> report = kernel.Commit(WithEndpoints(kCount));
+  if (absl::IsFailedPrecondition(report.status()) && !InInitialUserNamespace()) return;  // see above
+  ASSERT_TRUE(report.ok()) << report.status();
+
+  const Set set = kernel.Observed().tables.at(kV4).sets.at("endpoints");
+
+  EXPECT_EQ(set.elements.size(), set.complete ? kCount : 0U);
+}
+
 // --- transactions ----------------------------------------------------------------------------------------------------
 
 TEST(DataplaneTest, AnEmptyChangeSetSendsNothing) {
