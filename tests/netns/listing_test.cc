@@ -24,7 +24,11 @@
 namespace pointsman {
 namespace {
 
-using namespace support;  // builders
+using support::Batch;
+using support::Ip;
+using support::Net;
+using support::Slice;
+using support::Svc;
 
 nft::Ruleset Sample() {
   Store store;

@@ -13,9 +13,9 @@ namespace {
 
 using ::testing::MatchesRegex;
 
-std::string Logged(LogLevel level, absl::string_view event, std::vector<LogField> fields) {
+std::string Logged(LogLevel level, absl::string_view event, const std::vector<LogField>& fields) {
   ::testing::internal::CaptureStderr();
-  Log(level, event, std::move(fields));
+  Log(level, event, fields);
   return ::testing::internal::GetCapturedStderr();
 }
 

@@ -47,7 +47,7 @@ TEST(ManifestSetTest, ADirectoryIsItsManifestsAndNothingElse) {
   TempDir dir;
   WriteFile(dir.File("b.yaml"), NodeYaml("b"));
   WriteFile(dir.File("a.yml"), NodeYaml("a"));
-  WriteFile(dir.File("c.json"), "{\"kind\": \"Node\", \"metadata\": {\"name\": \"c\"}}");
+  WriteFile(dir.File("c.json"), R"({"kind": "Node", "metadata": {"name": "c"}})");
   WriteFile(dir.File(".hidden.yaml"), NodeYaml("hidden"));
   WriteFile(dir.File("notes.txt"), "no YAML: [");
   WriteFile(dir.File("b.yaml~"), NodeYaml("backup"));
