@@ -5,7 +5,6 @@
 #include <istream>
 #include <memory_resource>
 #include <new>
-#include <ranges>
 #include <streambuf>
 #include <utility>
 #include <vector>
@@ -212,7 +211,8 @@ class TreeBuilder : public YAML::EventHandler {
         const bool is_merge = key.type == YamlNode::Type::kScalar && key.plain && key.text == "<<";
         if (is_merge && pass == 0) {
           // Among several sources the first counts, so it goes last.
-          for (const YamlNode* source : std::ranges::reverse_view(value.items)) merge(*source);
+          // clang 14 cannot compile the reverse view of libstdc++ 12. NOLINTNEXTLINE(modernize-loop-convert)
+          for (auto source = value.items.rbegin(); source != value.items.rend(); ++source) merge(**source);
           merge(value);
         } else if (!is_merge && pass == 1) {
           entries.push_back({key.text, key.position, false, &value});
