@@ -36,14 +36,25 @@ bool TakesNodePorts(const IpAddr& addr, const std::vector<Cidr>& cidrs) {
   return !family_named && !addr.IsLinkLocal();
 }
 
-// Sorted, without ranges inside others.
-std::vector<Cidr> Canonical(std::vector<Cidr> cidrs) {
-  std::sort(cidrs.begin(), cidrs.end());
-  std::vector<Cidr> out;
-  for (const Cidr& cidr : cidrs) {
-    if (out.empty() || !out.back().Contains(cidr.base())) out.push_back(cidr);
+LocalDetector MakeLocalDetector(const Config& config, const Node* node) {
+  switch (config.detect_local_mode) {
+    case DetectLocalMode::kClusterCidr:
+      return {.cidrs = Canonical(config.cluster_cidrs)};
+    case DetectLocalMode::kNodeCidr: {
+      std::vector<Cidr> cidrs;
+      if (node != nullptr) {
+        for (const std::string& text : node->pod_cidrs) {
+          if (const auto cidr = Cidr::Parse(text)) cidrs.push_back(*cidr);
+        }
+      }
+      return {.cidrs = Canonical(std::move(cidrs))};
+    }
+    case DetectLocalMode::kBridgeInterface:
+      return {.interface = config.pod_bridge_interface};
+    case DetectLocalMode::kInterfaceNamePrefix:
+      return {.interface = config.pod_interface_name_prefix, .interface_prefix = true};
   }
-  return out;
+  return {};
 }
 
 }  // namespace
@@ -62,20 +73,6 @@ absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text) {
   return cidrs;
 }
 
-absl::StatusOr<LocalDetector> ParseClusterCidr(const std::string& text) {
-  PM_ASSIGN_OR_RETURN(const std::vector<Cidr> cidrs, ParseCidrs(text));
-  LocalDetector detector;
-  for (const Cidr& cidr : cidrs) {
-    std::optional<Cidr>& place = cidr.family() == Family::kIpv4 ? detector.ipv4 : detector.ipv6;
-    if (place) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("two ", FormatFamily(cidr.family()), " CIDRs: ", FormatCidr(*place), " and ", FormatCidr(cidr)));
-    }
-    place = cidr;
-  }
-  return detector;
-}
-
 NodeInfo MakeNodeInfo(const Config& config, const Node* node, absl::Span<const IpAddr> addresses) {
   NodeInfo info{.name = config.node_name, .local_addresses = {addresses.begin(), addresses.end()}};
   if (node != nullptr) {
@@ -91,15 +88,29 @@ NodeInfo MakeNodeInfo(const Config& config, const Node* node, absl::Span<const I
   return info;
 }
 
-nft::BaseSettings MakeBaseSettings(const Config& config, const Store& store) {
+nft::BaseSettings MakeBaseSettings(const Config& config, const Store& store, Diagnostics& diagnostics) {
   nft::BaseSettings settings;
   settings.mark = uint32_t{1} << config.masquerade_bit;
-  settings.policy = {.pods = config.cluster_cidr, .masquerade_all = config.masquerade_all};
+  settings.policy = {.pods = MakeLocalDetector(config, store.FindNode(config.node_name)),
+                     .masquerade_all = config.masquerade_all,
+                     .close_unranged = config.close_unranged_vips,
+                     .clean_tcp = config.clean_tcp};
+  settings.affinity_size = config.affinity_size;
   std::vector<Cidr> cidrs = config.service_cidrs;
   cidrs.insert(cidrs.end(), config.allocate_from.cidrs.begin(), config.allocate_from.cidrs.end());
   for (const ServiceCidr* object : store.ServiceCidrs()) {
-    for (const std::string& text : object->cidrs) {
-      if (const auto cidr = Cidr::Parse(text)) cidrs.push_back(*cidr);
+    for (size_t i = 0; i < object->cidrs.size(); ++i) {
+      if (const auto cidr = Cidr::Parse(object->cidrs[i])) {
+        cidrs.push_back(*cidr);
+      } else {
+        diagnostics.push_back({.severity = Severity::kError,
+                               .where = "",
+                               .object = FormatKey({Kind::kServiceCidr, object->meta.name}),
+                               .field = absl::StrCat("spec.cidrs[", i, "]"),
+                               .problem = absl::StrCat("\"", object->cidrs[i], "\" is not a CIDR"),
+                               .effect = "unused addresses in it are not dropped",
+                               .hint = "write ADDRESS/PREFIX, as in 10.96.0.0/16"});
+      }
     }
   }
   settings.service_cidrs = Canonical(std::move(cidrs));

@@ -15,20 +15,27 @@
 
 namespace pointsman {
 
+// How a pod is told from others; kube-proxy's names.
+enum class DetectLocalMode { kClusterCidr, kNodeCidr, kBridgeInterface, kInterfaceNamePrefix };
+
 // What decides the program besides the objects. Names are those of the flags.
 struct Config {
   std::vector<std::string> manifests;
   AllocationRanges allocate_from;
   std::string node_name;
-  LocalDetector cluster_cidr;
+  DetectLocalMode detect_local_mode = DetectLocalMode::kClusterCidr;
+  std::vector<Cidr> cluster_cidrs;
+  std::string pod_bridge_interface;
+  std::string pod_interface_name_prefix;
   bool masquerade_all = false;
   int masquerade_bit = 14;
   std::vector<Cidr> node_port_addresses;  // empty: the node's primary addresses
   std::vector<Cidr> service_cidrs;        // besides those of ServiceCIDR objects and `allocate_from`
+  bool close_unranged_vips = false;
+  bool clean_tcp = false;
+  uint32_t affinity_size = 262144;
 };
 
-// Parses "CIDR[,CIDR6]" with at most one of a family.
-absl::StatusOr<LocalDetector> ParseClusterCidr(const std::string& text);
 // Parses a comma-separated list of CIDRs.
 absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text);
 
@@ -40,6 +47,7 @@ absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text);
 //          at loopback, and at link-local addresses only where a CIDR names them.
 NodeInfo MakeNodeInfo(const Config& config, const Node* node, absl::Span<const IpAddr> addresses);
 
-nft::BaseSettings MakeBaseSettings(const Config& config, const Store& store);
+// Ranges of ServiceCIDR objects that cannot be read are left out and told of in `diagnostics`.
+nft::BaseSettings MakeBaseSettings(const Config& config, const Store& store, Diagnostics& diagnostics);
 
 }  // namespace pointsman

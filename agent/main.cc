@@ -29,10 +29,25 @@ void AddManifestFlags(CLI::App* app, Flags& flags) {
       ->type_name("CIDR[,CIDR6]");
   app->add_option("--cluster-cidr", flags.cluster_cidr,
                   "where pods are; other sources are masqueraded on their way to a ClusterIP")
-      ->type_name("CIDR[,CIDR6]");
+      ->type_name("CIDR,...");
+  static const std::map<std::string, DetectLocalMode> kModes = {
+      {"ClusterCIDR", DetectLocalMode::kClusterCidr},
+      {"NodeCIDR", DetectLocalMode::kNodeCidr},
+      {"BridgeInterface", DetectLocalMode::kBridgeInterface},
+      {"InterfaceNamePrefix", DetectLocalMode::kInterfaceNamePrefix}};
   app->add_option(
-         "--service-cidr", flags.service_cidr,
-         "Service addresses, besides those of ServiceCIDR objects; a connection to one that nobody owns is refused")
+         "--detect-local-mode", flags.detect_local_mode,
+         "how pods are known: by --cluster-cidr, by the podCIDRs of this node's Node object, or by the interface "
+         "they come in through")
+      ->transform(CLI::CheckedTransformer(kModes).description(""))
+      ->type_name("MODE")
+      ->option_text("ClusterCIDR|NodeCIDR|BridgeInterface|InterfaceNamePrefix [ClusterCIDR]");
+  app->add_option("--pod-bridge-interface", flags.pod_bridge_interface, "the bridge pods are on")->type_name("NAME");
+  app->add_option("--pod-interface-name-prefix", flags.pod_interface_name_prefix,
+                  "what the names of the pods' interfaces begin with")
+      ->type_name("PREFIX");
+  app->add_option("--service-cidr", flags.service_cidr,
+                  "Service addresses, besides those of ServiceCIDR objects; what is sent to one not in use is dropped")
       ->type_name("CIDR,...");
   app->add_option("--nodeport-addresses", flags.node_port_addresses,
                   "where NodePorts answer: \"primary\" (the InternalIPs of this node's Node object; without one, every "
@@ -42,16 +57,27 @@ void AddManifestFlags(CLI::App* app, Flags& flags) {
   app->add_option("--node-name", flags.node_name, "name of this node (default: the host's name in lower case)")
       ->type_name("NAME");
   app->add_flag("--masquerade-all", flags.masquerade_all, "masquerade everything sent to a ClusterIP");
+  app->add_flag(
+      "--pointsman.close-unranged-vips", flags.close_unranged_vips,
+      "load-balancer addresses of a family for which their Service has no source ranges, while it has some of "
+      "the other: let nobody in (kube-proxy: everybody)");
+  app->add_flag("--pointsman.clean-tcp", flags.clean_tcp,
+                "remove conntrack entries of TCP connections too when their endpoint is gone");
+  app->add_option("--pointsman.affinity-size", flags.affinity_size,
+                  "clients remembered for session affinity, over all Services, per address family")
+      ->check(CLI::Range(1u, 1u << 30).description(""))
+      ->type_name("N")
+      ->capture_default_str();
   app->add_option("--masquerade-bit", flags.masquerade_bit, "bit of the packet mark that asks for masquerading")
       ->check(CLI::Range(0, 31).description(""))
       ->type_name("0-31")
       ->capture_default_str();
 }
 
-void AddOutputFlag(CLI::App* app, Flags& flags) {
+void AddOutputFlag(CLI::App* app, Flags& flags, const char* description = "text, or json in the schema of nft -j") {
   static const std::map<std::string, OutputFormat> kFormats = {{"text", OutputFormat::kText},
                                                                {"json", OutputFormat::kJson}};
-  app->add_option("-o,--output", flags.output, "text, or json in the schema of nft -j")
+  app->add_option("-o,--output", flags.output, description)
       ->transform(CLI::CheckedTransformer(kFormats).description(""))
       ->type_name("text|json")
       ->option_text("text|json");
@@ -101,6 +127,8 @@ int Main(int argc, char** argv) {
       "  pointsman run --manifests examples/               program the kernel, follow the files\n"
       "  pointsman dump --manifests examples/ | less       what it would program; needs no privileges\n"
       "  pointsman diff --manifests examples/              what the kernel has instead; exit status 0, 1 or 2\n"
+      "  pointsman trace --manifests examples/ 10.244.1.9 10.96.0.80:80\n"
+      "                                                    where that packet goes, and why\n"
       "  pointsman cleanup --dry-run                       what of it is in the kernel\n");
 
   CLI::App* run = app.add_subcommand("run", "program the kernel and keep it equal to the manifests");
@@ -124,6 +152,31 @@ int Main(int argc, char** argv) {
       "that would\n"
       "mend it. Needs CAP_NET_ADMIN; changes nothing.\nExit status: 0 no differences, 1 differences, 2 an error.");
 
+  CLI::App* trace = app.add_subcommand("trace", "explain where a packet goes, by the manifests and by the kernel");
+  AddManifestFlags(trace, flags);
+  trace->add_option("SOURCE", flags.trace_source, "address of the sender, or \"node\" for this node")
+      ->required()
+      ->type_name("");
+  trace
+      ->add_option("DEST", flags.trace_dest,
+                   "where to: ADDRESS:PORT[/PROTOCOL], [ADDRESS6]:PORT[/PROTOCOL]; the protocol is tcp, udp or sctp")
+      ->required()
+      ->type_name("");
+  trace->add_option("--in-interface", flags.in_interface, "interface the packet comes in through")->type_name("NAME");
+  AddOutputFlag(trace, flags, "text, or json: one object");
+  trace->footer(
+      "Follows the first packet of a connection: who the sender is taken for, which Service has the destination, what\n"
+      "must happen by the manifests (plan), what the kernel's tables make of it (kernel), and by which rules. Clients\n"
+      "that the kernel remembers for session affinity are left out. Reading the kernel needs CAP_NET_ADMIN; without "
+      "it\n"
+      "the path is through the rules the kernel should have. Changes nothing.\n\n"
+      "Examples:\n"
+      "  pointsman trace --manifests examples/ 10.244.1.9 10.96.0.80:80\n"
+      "  pointsman trace --manifests examples/ node 10.96.0.10:53/udp\n"
+      "  pointsman trace --manifests examples/ 2001:db8::9 [2001:db8:1::80]:443 -o json\n\n"
+      "Exit status: 0 plan and kernel agree, 1 they differ (a kernel without our tables lets everything pass),\n"
+      "2 an error, or the kernel cannot be read.");
+
   CLI::App* cleanup = app.add_subcommand("cleanup", "remove everything pointsman has put into the kernel");
   cleanup->add_flag("--dry-run", flags.dry_run, "only say what would be removed");
   AddOutputFlag(cleanup, flags);
@@ -144,6 +197,7 @@ int Main(int argc, char** argv) {
   if (run->parsed()) return RunCommand(flags);
   if (dump->parsed()) return DumpCommand(flags);
   if (diff->parsed()) return DiffCommand(flags);
+  if (trace->parsed()) return TraceCommand(flags);
   return CleanupCommand(flags);
 }
 

@@ -20,15 +20,26 @@ struct Flags {
   std::string allocate_from;
   std::string node_name;
   std::string cluster_cidr;
+  DetectLocalMode detect_local_mode = DetectLocalMode::kClusterCidr;
+  std::string pod_bridge_interface;
+  std::string pod_interface_name_prefix;
   std::string service_cidr;
   std::string node_port_addresses = "primary";
   bool masquerade_all = false;
   int masquerade_bit = 14;
+  bool close_unranged_vips = false;
+  bool clean_tcp = false;
+  uint32_t affinity_size = 262144;
 
   OutputFormat output = OutputFormat::kText;
   bool once = false;
   bool verbose = false;
   bool dry_run = false;
+
+  // trace
+  std::string trace_source;
+  std::string trace_dest;
+  std::string in_interface;
 };
 
 // Errors: kInvalidArgument naming the flag.
@@ -38,6 +49,7 @@ int RunCommand(const Flags& flags);      // 0, or 1 if it cannot run (or converg
 int DumpCommand(const Flags& flags);     // 0, or 2
 int DiffCommand(const Flags& flags);     // 0 same, 1 different, 2 error
 int CleanupCommand(const Flags& flags);  // 0, or 2
+int TraceCommand(const Flags& flags);    // 0 plan and kernel agree, 1 they differ, 2 error
 
 // Writes `pointsman: MESSAGE` to standard error.
 void PrintError(const absl::Status& status);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <net/if.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -25,6 +26,18 @@ std::string HostName() {
   return absl::AsciiStrToLower(name);
 }
 
+// The name of an interface, or its beginning, as far as the detect-local mode in use asks for it.
+absl::StatusOr<std::string> InterfaceOf(DetectLocalMode of, DetectLocalMode mode, const char* flag,
+                                        const std::string& name) {
+  if (mode != of) return std::string();
+  if (name.empty()) return absl::InvalidArgumentError(absl::StrCat(flag, " is needed in this --detect-local-mode"));
+  if (name.size() >= IFNAMSIZ) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": \"", name, "\" is too long: interface names have at most ", IFNAMSIZ - 1, " characters"));
+  }
+  return name;
+}
+
 }  // namespace
 
 absl::StatusOr<Config> ParseConfig(const Flags& flags) {
@@ -33,14 +46,24 @@ absl::StatusOr<Config> ParseConfig(const Flags& flags) {
   config.node_name = flags.node_name.empty() ? HostName() : flags.node_name;
   config.masquerade_all = flags.masquerade_all;
   config.masquerade_bit = flags.masquerade_bit;
+  config.close_unranged_vips = flags.close_unranged_vips;
+  config.clean_tcp = flags.clean_tcp;
+  config.affinity_size = flags.affinity_size;
 
   const auto annotate = [](const auto& result, const char* flag) { return Annotate(result.status(), flag); };
   absl::StatusOr<AllocationRanges> ranges = ParseAllocationRanges(flags.allocate_from);
   if (!ranges.ok()) return annotate(ranges, "--allocate-from");
   config.allocate_from = *std::move(ranges);
-  const absl::StatusOr<LocalDetector> pods = ParseClusterCidr(flags.cluster_cidr);
+  absl::StatusOr<std::vector<Cidr>> pods = ParseCidrs(flags.cluster_cidr);
   if (!pods.ok()) return annotate(pods, "--cluster-cidr");
-  config.cluster_cidr = *pods;
+  config.cluster_cidrs = *std::move(pods);
+  config.detect_local_mode = flags.detect_local_mode;
+  PM_ASSIGN_OR_RETURN(config.pod_bridge_interface,
+                      InterfaceOf(DetectLocalMode::kBridgeInterface, flags.detect_local_mode, "--pod-bridge-interface",
+                                  flags.pod_bridge_interface));
+  PM_ASSIGN_OR_RETURN(config.pod_interface_name_prefix,
+                      InterfaceOf(DetectLocalMode::kInterfaceNamePrefix, flags.detect_local_mode,
+                                  "--pod-interface-name-prefix", flags.pod_interface_name_prefix));
   absl::StatusOr<std::vector<Cidr>> services = ParseCidrs(flags.service_cidr);
   if (!services.ok()) return annotate(services, "--service-cidr");
   config.service_cidrs = *std::move(services);
@@ -76,7 +99,9 @@ absl::StatusOr<Desired> LoadDesired(const Config& config) {
   Store store;
   const Touched touched = store.Apply(batch);
   desired.node = MakeNodeInfo(config, store.FindNode(config.node_name), addresses);
-  desired.settings = MakeBaseSettings(config, store);
+  Diagnostics node_wide;
+  desired.settings = MakeBaseSettings(config, store, node_wide);
+  Print(node_wide);
   Planner planner;
   desired.plan = planner.Plan(store, touched, desired.node, desired.settings.policy);
   for (const auto& [name, diagnostics] : desired.plan.diagnostics) Print(diagnostics);

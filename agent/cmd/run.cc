@@ -16,6 +16,7 @@
 #include "agent/cmd/command.h"
 #include "agent/loop/inbox.h"
 #include "agent/reconcile/driver.h"
+#include "agent/reconcile/flow_cleaner.h"
 #include "agent/source/file_source.h"
 #include "pointsman/log.h"
 #include "pointsman/netlink.h"
@@ -26,6 +27,8 @@ namespace {
 
 // With --once: so often something may go wrong before it is given up.
 constexpr int kOnceFailures = 5;
+// And so long the cleaning of flows may take.
+constexpr absl::Duration kOnceCleaning = absl::Seconds(30);
 
 void ReportDiagnostic(const Diagnostic& diagnostic) {
   const LogLevel level = diagnostic.severity == Severity::kError     ? LogLevel::kError
@@ -44,6 +47,7 @@ void ReportPass(const PassReport& report) {
        {"messages", report.commit.messages},
        {"bytes", report.commit.bytes},
        {"full", report.full ? "yes" : "no"},
+       {"flow_checks", report.flow_checks},
        {"planning", absl::FormatDuration(report.planning)},
        {"committing", absl::FormatDuration(report.committing)}});
 }
@@ -51,6 +55,24 @@ void ReportPass(const PassReport& report) {
 void ReportError(const absl::Status& status, const char* stage) {
   Log(LogLevel::kError, "failed",
       {{"stage", stage}, {"error", status.message()}, {"next", "the rules stay as they are; trying again"}});
+}
+
+// Called from the cleaner's thread.
+void ReportCleaning(const absl::StatusOr<FlowReport>& report) {
+  if (!report.ok()) {
+    Log(LogLevel::kWarning, "failed",
+        {{"stage", "clean_flows"}, {"error", report.status().message()}, {"next", "trying again"}});
+    return;
+  }
+  Log(report->deleted > 0 ? LogLevel::kInfo : LogLevel::kVerbose, "cleaned_flows",
+      {{"seen", report->seen}, {"deleted", report->deleted}});
+}
+
+void ReportNotRemembered(uint64_t connections, uint32_t size) {
+  Log(LogLevel::kWarning, "affinity_full",
+      {{"connections_not_remembered", static_cast<int64_t>(connections)},
+       {"size", static_cast<int64_t>(size)},
+       {"hint", "raise --pointsman.affinity-size"}});
 }
 
 // Signals as a file descriptor. Must be made before any thread is.
@@ -190,10 +212,27 @@ int RunCommand(const Flags& flags) {
     PrintError(addresses.status());
     return 1;
   }
+  absl::StatusOr<std::unique_ptr<FlowTable>> flows = OpenFlowTable();
+  if (!flows.ok()) {
+    PrintError(flows.status());
+    return 1;
+  }
+  FlowCleaner cleaner(*std::move(flows), ReportCleaning);
   Inbox inbox;
-  Driver driver(*config, inbox, **dataplane, ReportDiagnostic, ReportPass, ReportError);
+  Driver driver(*config, inbox, **dataplane,
+                {.diagnostic = ReportDiagnostic,
+                 .pass = ReportPass,
+                 .error = ReportError,
+                 .clean = [&](std::vector<FlowCheck> checks) { cleaner.Submit(std::move(checks)); },
+                 .not_remembered = [&](uint64_t n) { ReportNotRemembered(n, config->affinity_size); }});
   driver.SetAddresses((*addresses)->addresses());
-  return flags.once ? RunOnce(*config, driver, inbox) : RunUntilTold(*config, driver, inbox, **addresses, signals);
+  if (!flags.once) return RunUntilTold(*config, driver, inbox, **addresses, signals);
+  const int status = RunOnce(*config, driver, inbox);
+  if (status == 0 && !cleaner.Drain(kOnceCleaning)) {
+    PrintError(absl::DeadlineExceededError("the rules are in place, but stale flows could not be removed in time"));
+    return 1;
+  }
+  return status;
 }
 
 }  // namespace pointsman

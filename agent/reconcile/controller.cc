@@ -56,6 +56,17 @@ void Controller::Committed(absl::Time now, const absl::Status& status) {
   Fail(now);
 }
 
+void Controller::Swept(absl::Time now, const absl::Status& status) {
+  if (status.ok()) {
+    failed_sweeps_ = 0;
+    return;
+  }
+  known_ = false;
+  if (absl::IsAborted(status)) return;
+  failures_ = failed_sweeps_++;  // the commit before it succeeded, and would have us try again at once for ever
+  Fail(now);
+}
+
 void Controller::GenerationChecked(absl::Time now, bool moved) {
   check_at_ = now + options_.drift_check;
   if (moved) known_ = false;

@@ -49,6 +49,8 @@ class Controller {
   // What came of it.
   void Observed(absl::Time now, const absl::Status& status, absl::Duration cost);
   void Committed(absl::Time now, const absl::Status& status);
+  // Whether what a committed pass left to clear away is gone. If not, it is unknown what is there.
+  void Swept(absl::Time now, const absl::Status& status);
   void GenerationChecked(absl::Time now, bool moved);
 
   bool idle() const { return synced_ && !dirty_ && known_; }
@@ -65,6 +67,7 @@ class Controller {
   int aborts_ = 0;
   int failures_ = 0;
   int refusals_ = 0;
+  int failed_sweeps_ = 0;
   absl::Time listed_at_;  // when the listing began
   absl::Time retry_at_ = absl::InfinitePast();
   absl::Time check_at_ = absl::InfiniteFuture();

@@ -10,6 +10,8 @@
 namespace pointsman {
 namespace {
 
+constexpr absl::Duration kCountEvery = absl::Minutes(1);
+
 void Merge(Touched& into, Touched from) {
   into.all = into.all || from.all;
   into.services.merge(from.services);
@@ -17,14 +19,11 @@ void Merge(Touched& into, Touched from) {
 
 }  // namespace
 
-Driver::Driver(Config config, Inbox& inbox, Dataplane& dataplane, ReportDiagnostic diagnostic, ReportPass pass,
-               ReportError error, Controller::Options options)
+Driver::Driver(Config config, Inbox& inbox, Dataplane& dataplane, Hooks hooks, Controller::Options options)
     : config_(std::move(config)),
       inbox_(inbox),
       dataplane_(dataplane),
-      report_diagnostic_(std::move(diagnostic)),
-      report_pass_(std::move(pass)),
-      report_error_(std::move(error)),
+      hooks_(std::move(hooks)),
       controller_(options) {}
 
 void Driver::SetAddresses(std::vector<IpAddr> addresses) {
@@ -55,13 +54,31 @@ absl::Time Driver::Step(absl::Time now) {
     case Controller::Do::kRebuild:
       Reconcile(now, next);
       break;
-    case Controller::Do::kCheckGeneration: {
-      const absl::StatusOr<Generation> generation = dataplane_.CurrentGeneration();
-      controller_.GenerationChecked(now, !generation.ok() || *generation != generation_);
+    case Controller::Do::kCheckGeneration:
+      CheckGeneration(now);
       break;
-    }
   }
   return absl::InfinitePast();
+}
+
+void Driver::CheckGeneration(absl::Time now) {
+  const absl::StatusOr<Generation> generation = dataplane_.CurrentGeneration();
+  controller_.GenerationChecked(now, !generation.ok() || *generation != generation_);
+  if (now >= count_at_ && programmer_.affinity()) {
+    count_at_ = now + kCountEvery;
+    CountNotRemembered();
+  }
+}
+
+void Driver::CountNotRemembered() {
+  const absl::StatusOr<uint64_t> counted = dataplane_.CountedPackets();
+  if (!counted.ok()) {
+    hooks_.error(counted.status(), "count");
+    return;
+  }
+  // A chain that was written anew counts from nothing.
+  if (*counted > not_remembered_) hooks_.not_remembered(*counted - not_remembered_);
+  not_remembered_ = *counted;
 }
 
 void Driver::Observe(absl::Time now) {
@@ -70,7 +87,7 @@ void Driver::Observe(absl::Time now) {
   controller_.Observed(done, observation.status(), done - now);
   if (!observation.ok()) {
     last_error_ = observation.status();
-    report_error_(last_error_, "observe");
+    hooks_.error(last_error_, "observe");
     return;
   }
   generation_ = observation->generation;
@@ -83,7 +100,9 @@ void Driver::Observe(absl::Time now) {
 nft::Changes Driver::Stage(bool shrink, PassReport& report) {
   const absl::Time start = absl::Now();
   NodeInfo node = MakeNodeInfo(config_, store_.FindNode(config_.node_name), addresses_);
-  nft::BaseSettings settings = MakeBaseSettings(config_, store_);
+  Diagnostics node_wide;
+  nft::BaseSettings settings = MakeBaseSettings(config_, store_, node_wide);
+  TellNodeWide(std::move(node_wide));
   Touched todo = touched_;
   // Node-wide objects may change without changing what we use of them.
   todo.all = full_ || node != node_ || settings != settings_;
@@ -94,7 +113,9 @@ nft::Changes Driver::Stage(bool shrink, PassReport& report) {
   const PlanPatch patch = planner_.Plan(store_, todo, node_, settings_.policy);
   Tell(patch);
   nft::Changes changes = programmer_.Stage(patch, settings_, todo.all, shrink);
+  stale_ = flows_.Stage(patch, todo.all);
   report.services = static_cast<int>(patch.services.size());
+  report.flow_checks = static_cast<int>(stale_.size());
   report.full = todo.all;
   report.planning = absl::Now() - start;
   return changes;
@@ -135,26 +156,40 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
     full_ = true;
     last_error_ = status;
     // A stranger's commit is no error, just a reason to look again.
-    if (!absl::IsAborted(status)) report_error_(status, "commit");
+    if (!absl::IsAborted(status)) hooks_.error(status, "commit");
     return;
   }
   programmer_.Accept();
+  flows_.Accept();
+  if (!stale_.empty()) hooks_.clean(std::move(stale_));
+  stale_.clear();
   full_ = false;
   touched_ = {};
   last_error_ = absl::OkStatus();
   controller_.Shrinkable(done, !programmer_.shrinkable().empty());
 
-  // What is not ours but in our tables; nothing depends on it, so a failure is only told.
+  // What is in our tables and not ours, or of no more use. Nothing depends on it; but what is left must be known.
   const absl::Status swept = Commit(changes.sweep, next.guarded, report);
-  if (!swept.ok() && !absl::IsAborted(swept)) report_error_(swept, "sweep");
-  report_pass_(report);
+  controller_.Swept(absl::Now(), swept);
+  if (!swept.ok()) {
+    programmer_.Doubt();
+    full_ = true;
+    if (!absl::IsAborted(swept)) hooks_.error(swept, "sweep");
+  }
+  hooks_.pass(report);
+}
+
+void Driver::TellNodeWide(Diagnostics diagnostics) {
+  if (diagnostics == told_node_wide_) return;
+  for (const Diagnostic& diagnostic : diagnostics) hooks_.diagnostic(diagnostic);
+  told_node_wide_ = std::move(diagnostics);
 }
 
 void Driver::Tell(const PlanPatch& patch) {
   for (const auto& [name, diagnostics] : patch.diagnostics) {
     const auto told = told_.find(name);
     if (told != told_.end() && told->second == diagnostics) continue;
-    for (const Diagnostic& diagnostic : diagnostics) report_diagnostic_(diagnostic);
+    for (const Diagnostic& diagnostic : diagnostics) hooks_.diagnostic(diagnostic);
     if (diagnostics.empty()) {
       told_.erase(name);
     } else {

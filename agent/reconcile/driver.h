@@ -24,6 +24,7 @@ struct PassReport {
   CommitReport commit;  // of all transactions of the pass
   int transactions = 0;
   bool full = false;
+  int flow_checks = 0;        // frontends whose established flows are looked at
   absl::Duration planning;    // from objects to changes
   absl::Duration committing;  // in the kernel
 };
@@ -31,12 +32,19 @@ struct PassReport {
 // Carries out what the Controller decides: the pipeline from the Inbox to the kernel.
 class Driver {
  public:
-  using ReportDiagnostic = absl::AnyInvocable<void(const Diagnostic&)>;
-  using ReportPass = absl::AnyInvocable<void(const PassReport&)>;
-  using ReportError = absl::AnyInvocable<void(const absl::Status&, const char* stage)>;
+  // What a driver tells, and to whom it leaves what is not its own to do. All of them must be set.
+  struct Hooks {
+    absl::AnyInvocable<void(const Diagnostic&)> diagnostic;
+    absl::AnyInvocable<void(const PassReport&)> pass;
+    absl::AnyInvocable<void(const absl::Status&, const char* stage)> error;
+    // Flows that what is now in the kernel has made stale.
+    absl::AnyInvocable<void(std::vector<FlowCheck>)> clean;
+    // So many connections since the last time went to an endpoint that could not be remembered for their client: there
+    // is no room for more clients.
+    absl::AnyInvocable<void(uint64_t)> not_remembered;
+  };
 
-  Driver(Config config, Inbox& inbox, Dataplane& dataplane, ReportDiagnostic diagnostic, ReportPass pass,
-         ReportError error, Controller::Options options = {});
+  Driver(Config config, Inbox& inbox, Dataplane& dataplane, Hooks hooks, Controller::Options options = {});
 
   // The addresses of this node are now these.
   void SetAddresses(std::vector<IpAddr> addresses);
@@ -56,22 +64,25 @@ class Driver {
  private:
   void Observe(absl::Time now);
   void Reconcile(absl::Time now, const Controller::Next& next);
+  void CheckGeneration(absl::Time now);
+  void CountNotRemembered();
   // Compiles what is dirty; sets `report`'s planning half.
   nft::Changes Stage(bool shrink, PassReport& report);
   absl::Status Commit(const nft::ChangeSet& changes, bool guarded, PassReport& report);
   void Tell(const PlanPatch& patch);
+  void TellNodeWide(Diagnostics diagnostics);
 
   const Config config_;
   Inbox& inbox_;
   Dataplane& dataplane_;
-  ReportDiagnostic report_diagnostic_;
-  ReportPass report_pass_;
-  ReportError report_error_;
+  Hooks hooks_;
 
   Controller controller_;
   Store store_;
   Planner planner_;
   nft::Programmer programmer_;
+  FlowTracker flows_;
+  std::vector<FlowCheck> stale_;  // by what is staged
   std::vector<IpAddr> addresses_;
   Touched touched_;  // not yet committed
   NodeInfo node_;
@@ -80,6 +91,9 @@ class Driver {
   Generation generation_ = kUnknownGeneration;
   absl::btree_set<Family> tables_;  // seen at the last observation
   absl::flat_hash_map<NamespacedName, Diagnostics> told_;
+  Diagnostics told_node_wide_;
+  uint64_t not_remembered_ = 0;  // when last asked
+  absl::Time count_at_ = absl::InfinitePast();
   absl::Status last_error_;
 };
 

@@ -48,6 +48,10 @@ class Dataplane {
 
   // Cost: one small round trip.
   virtual absl::StatusOr<Generation> CurrentGeneration() = 0;
+
+  // The packets counted by all counters in our tables together. It falls when a chain with one is written anew.
+  // Cost: lists the rules.
+  virtual absl::StatusOr<uint64_t> CountedPackets() = 0;
 };
 
 }  // namespace pointsman

@@ -46,7 +46,9 @@ struct ServicePort {
   uint16_t node_port = 0;                 // 0: none
   std::vector<IpAddr> external_ips;       // of this family, unique, in the order given
   std::vector<IpAddr> load_balancer_ips;  // ipMode VIP only, of this family, unique
-  std::vector<Cidr> source_ranges;        // of this family; empty: everyone
+  std::vector<Cidr> source_ranges;        // of this family; empty: nobody is kept out
+  bool ranged_elsewhere = false;          // there are ranges, but none of this family
+  uint16_t health_check_node_port = 0;    // 0: none; only type LoadBalancer with external policy Local has one
   TrafficPolicy internal_policy = TrafficPolicy::kCluster;
   TrafficPolicy external_policy = TrafficPolicy::kCluster;  // kLocal only if the Service takes external traffic
   std::optional<absl::Duration> affinity;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -85,6 +86,9 @@ class Cidr {
 
 std::string FormatCidr(const Cidr& cidr);
 
+// Sorted, and without ranges that lie inside another.
+std::vector<Cidr> Canonical(std::vector<Cidr> ranges);
+
 // An address and a port (host order).
 struct SocketAddr {
   IpAddr addr;
@@ -98,5 +102,20 @@ struct SocketAddr {
 };
 
 std::string FormatSocketAddr(const SocketAddr& addr);  // "192.0.2.1:80", "[2001:db8::1]:80"
+
+// The destination of a new connection.
+struct Match {
+  IpAddr dest;
+  Protocol protocol = Protocol::kTcp;
+  uint16_t port = 0;
+
+  friend auto operator<=>(const Match&, const Match&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const Match& m) {
+    return H::combine(std::move(h), m.dest, m.protocol, m.port);
+  }
+};
+
+std::string FormatMatch(const Match& match);  // "192.0.2.1:80/tcp"
 
 }  // namespace pointsman

@@ -8,8 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 
 #include "pointsman/dataplane.h"
+#include "pointsman/flows.h"
 #include "pointsman/net.h"
 
 namespace pointsman {
@@ -26,6 +28,22 @@ absl::StatusOr<std::unique_ptr<Dataplane>> OpenNftDataplane(const NftOptions& op
 // kPermissionDenied, with a sentence for the user, without CAP_NET_ADMIN in the user namespace that owns this network
 // namespace. Changes nothing.
 absl::Status CheckNetAdmin();
+
+// The connection tracking table.
+class FlowTable {
+ public:
+  virtual ~FlowTable() = default;
+
+  // Removes the entries that `checks` find stale, whatever else is in the table. Entries of other conntrack zones, of
+  // protocols not named, and those that answer to no check are not touched.
+  //
+  // Inputs: `checks` sorted by frontend, unique.
+  // Errors: kUnavailable, kDataLoss: some may be left; do it again. kPermissionDenied.
+  // Cost:   the kernel walks its table once per check, or once for all when there are many; it sends only candidates.
+  virtual absl::StatusOr<FlowReport> Clean(absl::Span<const FlowCheck> checks) = 0;
+};
+
+absl::StatusOr<std::unique_ptr<FlowTable>> OpenFlowTable();
 
 // The addresses of this node, kept up to date by rtnetlink.
 class AddressMonitor {

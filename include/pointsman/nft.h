@@ -113,6 +113,11 @@ struct Dynset {
   absl::Duration timeout = absl::ZeroDuration();  // zero: the set's own
   friend bool operator==(const Dynset&, const Dynset&) = default;
 };
+// Counts packets. What it has counted is not part of the program: it is neither compared nor written.
+struct Counter {
+  uint64_t packets = 0;
+  friend bool operator==(const Counter&, const Counter&) { return true; }
+};
 struct Immediate {
   Verdict verdict;
   friend bool operator==(const Immediate&, const Immediate&) = default;
@@ -140,7 +145,7 @@ struct Foreign {
 };
 
 using Expr = std::variant<Payload, MetaLoad, MetaSet, CtLoad, FibLoad, Numgen, Byteorder, Cmp, Bitwise, Lookup, Dynset,
-                          Immediate, Dnat, Masquerade, Reject, Foreign>;
+                          Counter, Immediate, Dnat, Masquerade, Reject, Foreign>;
 
 struct Rule {
   std::vector<Expr> exprs;
@@ -171,6 +176,7 @@ enum class Field : uint32_t {
   kIpv6Addr = 8,
   kInetProto = 12,
   kInetService = 13,
+  kMark = 19,  // four bytes, host order
 };
 // Length in bytes, before padding to four; zero for a datatype that is not named above.
 uint32_t FieldLength(Field field);

@@ -22,7 +22,8 @@ namespace pointsman::nft {
 struct BaseSettings {
   uint32_t mark = 0x4000;  // exactly one bit: "masquerade this connection"
   Policy policy;
-  std::vector<Cidr> service_cidrs;  // destinations inside that nobody owns are rejected; sorted, unique
+  std::vector<Cidr> service_cidrs;  // destinations inside that are no ClusterIP are dropped; Canonical
+  uint32_t affinity_size = 262144;  // clients remembered, over all Services, per family; 94 bytes each
 
   friend bool operator==(const BaseSettings&, const BaseSettings&) = default;
 };
@@ -41,7 +42,8 @@ struct SetElement {
 // What one Service contributes.
 struct Fragment {
   std::vector<SetElement> elements;  // sorted by (family, set, key), unique
-  std::vector<SetElement> shared;    // likewise; other Services may contribute the same, the kernel holds them once
+  std::vector<SetElement> shared;    // likewise; other Services may contribute the same, the kernel holds them once;
+                                     // keys without values
   bool shrinkable = false;           // a list has become much smaller than its size class
 
   friend bool operator==(const Fragment&, const Fragment&) = default;
@@ -87,8 +89,9 @@ struct Changes {
 
 // Desired against observed: what makes `have` equal to `want`, in a safe order.
 //
-// Comments of tables, chains and sets cannot be changed in place and change no packet: they are not compared. Nor are
-// the contents of sets that the kernel fills. A set that is not complete is flushed and filled anew. Cost: O(elements).
+// Comments of tables, chains and sets and the intervals of garbage collection cannot be changed in place and change no
+// packet: they are not compared. Nor are the contents of sets that packets fill. A set that is not complete is flushed
+// and filled anew. Cost: O(elements).
 Changes Diff(const Ruleset& want, const Ruleset& have);
 
 // Executes `changes` on `ruleset` as the kernel would, or not at all.
@@ -120,6 +123,8 @@ class Programmer {
 
   // Services with a list much smaller than its size class.
   const absl::btree_set<NamespacedName>& shrinkable() const;
+  // Whether some Service has session affinity.
+  bool affinity() const;
   size_t services() const;
 
  private:

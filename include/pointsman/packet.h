@@ -17,8 +17,9 @@ struct Packet {
   IpAddr source;
   IpAddr dest;
   Protocol protocol = Protocol::kTcp;
-  uint16_t port = 0;       // destination port
-  bool from_node = false;  // the source is an address of this node
+  uint16_t port = 0;         // destination port
+  bool from_node = false;    // sent by the node itself: a process, or a pod in the host's network
+  std::string in_interface;  // it comes in through; empty: unknown, or sent by the node
 
   friend bool operator==(const Packet&, const Packet&) = default;
 };
@@ -39,9 +40,18 @@ struct Outcome {
 
 std::string FormatOutcome(const Outcome& outcome);  // "deliver 203.0.113.11:8080 203.0.113.12:8080+snat" | "reject" …
 
+// What a packet's fate depends on besides the Services.
+struct Surroundings {
+  Policy policy;
+  std::vector<Cidr> service_cidrs;     // destinations inside that are no Service's ClusterIP are dropped
+  std::vector<IpAddr> node_addresses;  // where the node itself answers, and masquerades nothing that comes in
+
+  friend bool operator==(const Surroundings&, const Surroundings&) = default;
+};
+
 // The executable specification: what `packet` must meet under these plans.
-// Inputs: `plans` hold no match twice. `rejected` are the service CIDRs: what is inside but nobody's is rejected.
-Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, absl::Span<const Cidr> rejected,
-                const Policy& policy, const Packet& packet);
+// Inputs: `plans` hold no match twice.
+Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, const Surroundings& around,
+                const Packet& packet);
 
 }  // namespace pointsman

@@ -6,14 +6,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
+#include "pointsman/flows.h"
 #include "pointsman/model.h"
 #include "pointsman/net.h"
 #include "pointsman/store.h"
@@ -30,36 +33,31 @@ struct NodeInfo {
   friend bool operator==(const NodeInfo&, const NodeInfo&) = default;
 };
 
-// How to recognise traffic that comes from a pod, per family; nothing set: no pod is recognised.
+// How to recognise traffic that comes from a pod: by its source address, or by the interface it comes in through.
+// Nothing set: no pod is recognised.
 struct LocalDetector {
-  std::optional<Cidr> ipv4;
-  std::optional<Cidr> ipv6;
+  std::vector<Cidr> cidrs;        // of both families; sorted, none inside another
+  std::string interface;          // if not empty, this decides, and for both families
+  bool interface_prefix = false;  // `interface` is the beginning of the names
 
-  const std::optional<Cidr>& cidr(Family family) const { return family == Family::kIpv4 ? ipv4 : ipv6; }
+  // Whether pods can be told apart at all in this family.
+  bool Detects(Family family) const;
+  // `in_interface` is empty for packets that the node itself sends.
+  bool IsPod(const IpAddr& source, absl::string_view in_interface) const;
+
   friend bool operator==(const LocalDetector&, const LocalDetector&) = default;
 };
 
 struct Policy {
   LocalDetector pods;
   bool masquerade_all = false;
+  // A load-balancer address whose Service has source ranges of the other family only: closed instead of open.
+  bool close_unranged = false;
+  // Clean conntrack entries of TCP Services too, not just of those where no connection ends by itself.
+  bool clean_tcp = false;
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };
-
-// The destination of a new connection.
-struct Match {
-  IpAddr dest;
-  Protocol protocol = Protocol::kTcp;
-  uint16_t port = 0;
-
-  friend auto operator<=>(const Match&, const Match&) = default;
-  template <typename H>
-  friend H AbslHashValue(H h, const Match& m) {
-    return H::combine(std::move(h), m.dest, m.protocol, m.port);
-  }
-};
-
-std::string FormatMatch(const Match& match);  // "192.0.2.1:80/tcp"
 
 enum class Snat {
   kNever,
@@ -77,7 +75,8 @@ enum class Scope {
 struct Action {
   Scope scope = Scope::kCluster;
   Snat snat = Snat::kNever;
-  std::vector<Cidr> allow;                         // sources let in; empty: everyone. Others are dropped.
+  bool fenced = false;                             // only sources in `allow` are let in, others dropped
+  std::vector<Cidr> allow;                         // Canonical; empty unless fenced
   absl::Duration affinity = absl::ZeroDuration();  // zero: none
 
   friend bool operator==(const Action&, const Action&) = default;
@@ -86,6 +85,7 @@ struct Action {
 struct Frontend {
   Match match;
   Action action;
+  bool node_port = false;  // gives way to whoever was given exactly this address
 
   friend bool operator==(const Frontend&, const Frontend&) = default;
 };
@@ -97,14 +97,28 @@ struct PortPlan {
   std::vector<SocketAddr> cluster;  // sorted, unique
   std::vector<SocketAddr> local;    // sorted, unique; filled only if some frontend's scope is not kCluster
   std::vector<IpAddr> hairpin;      // endpoint addresses that may call themselves through this node; sorted, unique
+  // Endpoints whose established flows go on, whatever the lists above say: all that serve, anywhere. Sorted, unique;
+  // filled for protocols whose flows Pointsman cleans (FlowTracker).
+  std::vector<SocketAddr> serving;
 
   friend bool operator==(const PortPlan&, const PortPlan&) = default;
+};
+
+// What load balancers are told of a Service when they ask this node.
+struct HealthCheck {
+  uint16_t port = 0;
+  int local_ipv4 = 0;  // distinct addresses of ready endpoints on this node, over all ports
+  int local_ipv6 = 0;
+
+  friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
 };
 
 struct ServicePlan {
   NamespacedName service;
   absl::Time creation = absl::InfinitePast();
   std::vector<PortPlan> ports;
+  std::vector<IpAddr> cluster_ips;  // connections to other ports of these are rejected; sorted, unique
+  std::optional<HealthCheck> health;
 
   friend bool operator==(const ServicePlan&, const ServicePlan&) = default;
 };
@@ -133,28 +147,33 @@ EndpointChoice ChooseEndpoints(const ServicePort& port, const NodeInfo& node);
 ServicePlan PlanService(const NamespacedName& name, absl::Span<const ServicePort> ports, const NodeInfo& node,
                         const Policy& policy, Diagnostics& diagnostics);
 
-// Which Service owns each match, and who else claims it. The oldest Service wins, then the lesser name.
+// Which Service owns each match, and who else claims it. An exact address beats a NodePort; then the oldest Service
+// wins, then the lesser name.
 class FrontendTable {
  public:
+  // What one Service claims; true for NodePorts.
+  using Claims = absl::btree_map<Match, bool>;
+
   // Replaces the claims of one Service.
-  // Returns: the *other* Services whose owned frontends changed by it (hand-overs, both ways).
+  // Returns: the *other* Services with a claim to a match whose owner changed by it: what they own, or whom they are
+  //          told it belongs to, is another now.
   // Cost:    O(log n) per claim added or withdrawn.
-  absl::btree_set<NamespacedName> Claim(const NamespacedName& service, absl::Time creation,
-                                        const absl::btree_set<Match>& matches);
+  absl::btree_set<NamespacedName> Claim(const NamespacedName& service, absl::Time creation, const Claims& claims);
 
   // The owner of `match`; null if nobody claims it.
   const NamespacedName* Owner(const Match& match) const;
 
  private:
   struct Claimant {
+    bool node_port;
     absl::Time creation;
     NamespacedName service;
     friend bool operator<(const Claimant& a, const Claimant& b) {
-      return a.creation != b.creation ? a.creation < b.creation : a.service < b.service;
+      return std::tie(a.node_port, a.creation, a.service) < std::tie(b.node_port, b.creation, b.service);
     }
   };
   absl::flat_hash_map<Match, absl::btree_set<Claimant>> claims_;
-  absl::flat_hash_map<NamespacedName, std::pair<absl::Time, absl::btree_set<Match>>> by_service_;
+  absl::flat_hash_map<NamespacedName, std::pair<absl::Time, Claims>> by_service_;
 };
 
 // New plans by Service, and null for Services that are gone.
@@ -173,6 +192,32 @@ class Planner {
  private:
   FrontendTable frontends_;
   absl::btree_set<NamespacedName> planned_;
+};
+
+// Knows which flows the program in the kernel lets through, and says which of them a new one leaves stale.
+//
+// Works like nft::Programmer: Stage compares with what was last accepted, so what a failed commit would have left stale
+// is found again with the next.
+class FlowTracker {
+ public:
+  // Flows that are stale once `patch` is in the kernel: to a frontend that is new (they bypassed it), that lost a
+  // serving endpoint or got its first, or that is gone. While a frontend has no serving endpoint its flows are left
+  // alone (reference: kube-proxy's conntrack cleaning). Sorted by frontend, unique.
+  //
+  // Inputs: `full`: `patch` names every Service there is; what it does not name is gone.
+  // Cost:   O(patch).
+  std::vector<FlowCheck> Stage(const PlanPatch& patch, bool full);
+  // The staged patch is in the kernel.
+  void Accept();
+
+ private:
+  struct Port {
+    std::vector<Match> frontends;     // sorted
+    std::vector<SocketAddr> serving;  // sorted
+  };
+  using Ports = std::vector<Port>;
+  absl::flat_hash_map<NamespacedName, Ports> accepted_;  // Services with ports of interest only
+  absl::btree_map<NamespacedName, Ports> staged_;
 };
 
 // Readable, stable text: what golden files and `-v` show.

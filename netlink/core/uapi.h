@@ -10,9 +10,11 @@
 
 #include <linux/if_addr.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
@@ -35,9 +37,20 @@ inline constexpr int kErestart = 85;
 // NFTA_SET_COUNT of kernels newer than our headers: elements in the set.
 inline constexpr uint16_t kNftaSetCount = 20;
 
+// Bits of CTA_FILTER_ORIG_FLAGS: which parts of CTA_TUPLE_ORIG a dump of flows goes by (since Linux 5.8). The kernel
+// keeps their names to itself (CTA_FILTER_F_*).
+inline constexpr uint32_t kCtaFilterIpDst = 1U << 1;
+inline constexpr uint32_t kCtaFilterProtoNum = 1U << 3;
+inline constexpr uint32_t kCtaFilterProtoDstPort = 1U << 5;
+
 // The netlink type of an nf_tables message, from its NFT_MSG_*.
 inline constexpr uint16_t NftType(uint16_t message) {
   return static_cast<uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | message);
+}
+
+// The netlink type of a conntrack message, from its IPCTNL_MSG_CT_*.
+inline constexpr uint16_t CtType(uint16_t message) {
+  return static_cast<uint16_t>((NFNL_SUBSYS_CTNETLINK << 8) | message);
 }
 
 }  // namespace pointsman::nl

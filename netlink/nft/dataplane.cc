@@ -245,6 +245,23 @@ absl::StatusOr<Observation> NftDataplane::Observe() {
   return absl::IsNotFound(last) ? absl::DataLossError(last.message()) : last;
 }
 
+absl::StatusOr<uint64_t> NftDataplane::CountedPackets() {
+  PM_ASSIGN_OR_RETURN(std::unique_ptr<Transport> transport, transport_->Reopen());
+  RulesetDecoder decoder;
+  for (const Family family : kFamilies) PM_RETURN_IF_ERROR(ReadTable(family, *transport, decoder));
+  uint64_t packets = 0;
+  for (const auto& [family, table] : decoder.Finish().tables) {
+    for (const auto& [name, chain] : table.chains) {
+      for (const nft::Rule& rule : chain.rules) {
+        for (const nft::Expr& expr : rule.exprs) {
+          if (const auto* counter = std::get_if<nft::Counter>(&expr)) packets += counter->packets;
+        }
+      }
+    }
+  }
+  return packets;
+}
+
 absl::StatusOr<CommitReport> NftDataplane::Commit(const nft::ChangeSet& changes, Generation guard) {
   CommitReport report{.ops = static_cast<int>(changes.size()), .generation = guard};
   PM_ASSIGN_OR_RETURN(const Batch batch, EncodeBatch(changes, sequence_, guard));

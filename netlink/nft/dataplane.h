@@ -32,6 +32,7 @@ class NftDataplane final : public Dataplane {
   absl::StatusOr<Observation> Observe() override;
   absl::StatusOr<CommitReport> Commit(const nft::ChangeSet& changes, Generation guard) override;
   absl::StatusOr<Generation> CurrentGeneration() override;
+  absl::StatusOr<uint64_t> CountedPackets() override;
 
  private:
   absl::Status Read(RulesetDecoder& decoder, bool last_attempt);

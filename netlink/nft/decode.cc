@@ -211,6 +211,8 @@ MaybeExpr DecodeDynset(Attrs& a) {
                      .timeout = Milliseconds(a.U64(NFTA_DYNSET_TIMEOUT))};
 }
 
+MaybeExpr DecodeCounter(Attrs& a) { return nft::Counter{.packets = a.U64(NFTA_COUNTER_PACKETS)}; }
+
 MaybeExpr DecodeImmediate(Attrs& a) {
   std::optional<nft::Verdict> verdict = VerdictIn(a, NFTA_IMMEDIATE_DATA);
   if (a.U32(NFTA_IMMEDIATE_DREG) != NFT_REG_VERDICT || !verdict) return {};
@@ -262,6 +264,7 @@ MaybeExpr DecodeKnown(Family family, absl::string_view name, Attrs& a) {
   if (name == "bitwise") return DecodeBitwise(a);
   if (name == "lookup") return DecodeLookup(a);
   if (name == "dynset") return DecodeDynset(a);
+  if (name == "counter") return DecodeCounter(a);
   if (name == "immediate") return DecodeImmediate(a);
   if (name == "nat") return DecodeNat(a, family);
   if (name == "masq") return DecodeMasquerade(a);

@@ -156,6 +156,9 @@ class ExprEncoder {
     }
   }
 
+  // Without NFTA_COUNTER_{BYTES, PACKETS} it starts at zero.
+  void PutOne(const nft::Counter&) { Start("counter"); }
+
   // NFTA_IMMEDIATE_{DREG, DATA { NFTA_DATA_VERDICT { NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN } }}
   void PutOne(const nft::Immediate& e) {
     nftnl_expr* expr = Start("immediate");

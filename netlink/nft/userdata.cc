@@ -72,6 +72,11 @@ void DescribeField(nftnl_udata_buf* buffer, nft::Field field) {
       d.Put(kMetaKey, NFT_META_L4PROTO);
       return;
     }
+    case nft::Field::kMark: {
+      Description d(buffer, kExprMeta);
+      d.Put(kMetaKey, NFT_META_MARK);
+      return;
+    }
     case nft::Field::kInteger: {
       Description d(buffer, kExprNumgen);
       d.Put(kNumgenType, NFT_NG_RANDOM);
@@ -101,6 +106,7 @@ uint32_t Byteorder(const std::vector<nft::Field>& fields) {
   if (fields.size() != 1) return kByteorderInvalid;
   switch (fields.front()) {
     case nft::Field::kInteger:
+    case nft::Field::kMark:
       return kByteorderHost;
     case nft::Field::kInetProto:  // one byte
       return kByteorderInvalid;

@@ -53,6 +53,7 @@ struct Addresses {
   std::vector<IpAddr> external_ips;
   std::vector<IpAddr> load_balancer_ips;
   std::vector<Cidr> source_ranges;
+  bool ranged = false;  // there are source ranges, readable or not
 };
 
 void AddUnique(std::vector<IpAddr>& to, const IpAddr& addr) {
@@ -81,29 +82,15 @@ Addresses ParseAddresses(const Service& service, Complaints& complaints) {
                      absl::StrCat("\"", ingress.ip, "\" is not an IP address"), "this address is skipped");
     }
   }
-  bool bad_range = false;
+  parsed.ranged = !service.source_ranges.empty();
   for (size_t i = 0; i < service.source_ranges.size(); ++i) {
     if (const auto cidr = Cidr::Parse(absl::StripAsciiWhitespace(service.source_ranges[i]))) {
       parsed.source_ranges.push_back(*cidr);
     } else {
-      bad_range = true;
       complaints.Add(Severity::kError, absl::StrCat("spec.loadBalancerSourceRanges[", i, "]"),
                      absl::StrCat("\"", service.source_ranges[i], "\" is not a CIDR"), "this range admits nobody",
                      "write ADDRESS/PREFIX, as in 203.0.113.0/24");
     }
-  }
-  // A range was asked for and cannot be read: leaving a family without any range open to everyone would be the wrong
-  // way to fail.
-  for (const Family family : kFamilies) {
-    const bool readable = std::any_of(parsed.source_ranges.begin(), parsed.source_ranges.end(),
-                                      [&](const Cidr& cidr) { return cidr.family() == family; });
-    if (!bad_range || readable) continue;
-    const size_t closed =
-        std::erase_if(parsed.load_balancer_ips, [&](const IpAddr& a) { return a.family() == family; });
-    if (closed == 0) continue;
-    complaints.Add(Severity::kError, "spec.loadBalancerSourceRanges",
-                   absl::StrCat("no ", FormatFamily(family), " range can be read"),
-                   absl::StrCat("the ", FormatFamily(family), " load-balancer addresses get no rules"));
   }
   return parsed;
 }
@@ -124,6 +111,10 @@ std::vector<Cidr> RangesOfFamily(const std::vector<Cidr>& ranges, Family family)
     out.push_back(cidr);
   }
   return out;
+}
+
+bool HasFamily(const std::vector<Cidr>& ranges, Family family) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const Cidr& cidr) { return cidr.family() == family; });
 }
 
 // Endpoints of one Service by the port they serve.
@@ -199,6 +190,12 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
   Complaints complaints(built.diagnostics, Kind::kService, service.meta.name);
   const Addresses addresses = ParseAddresses(service, complaints);
   const bool takes_external_traffic = service.type != ServiceType::kClusterIp || !service.external_ips.empty();
+  const bool health_checked =
+      service.type == ServiceType::kLoadBalancer && service.external_policy == TrafficPolicy::kLocal;
+  if (health_checked && service.health_check_node_port == 0) {
+    complaints.Add(Severity::kNote, "spec.healthCheckNodePort", "is missing",
+                   "load balancers cannot ask this node whether it has endpoints");
+  }
 
   for (size_t p = 0; p < service.ports.size(); ++p) {
     if (service.ports[p].port != 0) continue;
@@ -227,6 +224,8 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
                          .external_ips = OfFamily(addresses.external_ips, family),
                          .load_balancer_ips = OfFamily(addresses.load_balancer_ips, family),
                          .source_ranges = RangesOfFamily(addresses.source_ranges, family),
+                         .ranged_elsewhere = addresses.ranged && !HasFamily(addresses.source_ranges, family),
+                         .health_check_node_port = health_checked ? service.health_check_node_port : uint16_t{0},
                          .internal_policy = service.internal_policy,
                          .external_policy = takes_external_traffic ? service.external_policy : TrafficPolicy::kCluster,
                          .affinity = service.client_ip_affinity,

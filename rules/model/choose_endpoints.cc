@@ -25,10 +25,14 @@ bool HintsUsable(const std::vector<Endpoint>& endpoints, std::vector<std::string
 
 bool Fallback(const Endpoint& e) { return !e.ready && e.serving && e.terminating; }
 
-void AddHairpins(const std::vector<Endpoint>& endpoints, const NodeInfo& node, EndpointChoice& choice) {
+// An endpoint whose own connection comes back to it would answer its client directly, past this node.
+//
+// Only where the source is not rewritten anyway: a pod of another node reaches this one's external addresses, and under
+// external policy Local it keeps its address. To a ClusterIP it does not come here.
+void AddHairpins(const std::vector<Endpoint>& endpoints, const NodeInfo& node, bool short_cut, EndpointChoice& choice) {
   for (const Endpoint& e : endpoints) {
     // Where nobody says which node an endpoint is on, it may be this one.
-    if (e.node && *e.node != node.name) continue;
+    if (e.node && *e.node != node.name && !short_cut) continue;
     const bool reachable = std::binary_search(choice.cluster.begin(), choice.cluster.end(), e.addr) ||
                            std::binary_search(choice.local.begin(), choice.local.end(), e.addr);
     if (reachable && (choice.hairpin.empty() || choice.hairpin.back() != e.addr.addr)) {
@@ -66,7 +70,7 @@ EndpointChoice ChooseEndpoints(const ServicePort& port, const NodeInfo& node) {
     }
     if (uses_local && is_local(e) && (!local_ready || e.ready)) choice.local.push_back(e.addr);
   }
-  AddHairpins(all, node, choice);
+  AddHairpins(all, node, external_local && external, choice);
   return choice;
 }
 

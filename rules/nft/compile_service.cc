@@ -59,45 +59,77 @@ class ServiceCompiler {
     for (const IpAddr& addr : port.hairpin) {
       out_.shared.push_back({addr.family(), kHairpin, {PairKey(addr, addr), {}}});
     }
+    AddAffinityEndpoints(port);
   }
 
  private:
   void CompileFrontend(const PortPlan& port, const Frontend& frontend, const std::string& comment) {
     const Match& match = frontend.match;
     const Action& action = frontend.action;
-    const bool fenced = !action.allow.empty();
+    const bool fenced = action.fenced;
     const char* const entry = fenced ? kFwNext : kFrontends;
 
     switch (action.scope) {
       case Scope::kCluster:
       case Scope::kLocal:
-        AddVerdict(entry, match, FormatPickChain(List(port, match, action.scope == Scope::kLocal, entry, action.snat)),
+        AddVerdict(entry, match,
+                   FormatPickChain(List(port, frontend, action.scope == Scope::kLocal, entry, action.snat)),
                    fenced ? "" : comment);
         break;
       case Scope::kExternalLocal:
-        AddVerdict(kExtInternal, match, FormatPickChain(List(port, match, false, kExtInternal, Snat::kNever)), "");
-        AddVerdict(kExtExternal, match, FormatPickChain(List(port, match, true, kExtExternal, Snat::kNever)), "");
+        AddVerdict(kExtInternal, match, FormatPickChain(List(port, frontend, false, kExtInternal, Snat::kNever)), "");
+        AddVerdict(kExtExternal, match, FormatPickChain(List(port, frontend, true, kExtExternal, Snat::kNever)), "");
         AddVerdict(entry, match, kExtLocal, fenced ? "" : comment);
         break;
     }
     if (fenced) {
       AddVerdict(kFrontends, match, kFw, comment);
       for (const Cidr& range : action.allow) {
-        Add(kFwSources, match, SourceKey(match, range.base()), {.end = SourceKey(match, range.last())});
+        Add(kFwSources, match.dest.family(), SourceKey(match, range.base()), {.end = SourceKey(match, range.last())});
       }
     }
+    if (action.affinity > absl::ZeroDuration()) {
+      const RecordChain record = {.external_local = action.scope == Scope::kExternalLocal,
+                                  .seconds = absl::ToInt64Seconds(action.affinity),
+                                  .id = AffinityOf(port.name, action.scope == Scope::kLocal)};
+      Add(kAffServices, match.dest.family(), FrontendKey(match),
+          {.data = Verdict{Verdict::Code::kJump, FormatRecordChain(record)}});
+    }
+  }
+
+  // What clients may be remembered to be with: the lists of those frontends that have affinity.
+  void AddAffinityEndpoints(const PortPlan& port) {
+    const auto add = [&](bool local, const std::vector<SocketAddr>& list) {
+      const AffinityId id = AffinityOf(port.name, local);
+      for (const SocketAddr& endpoint : list) {
+        Add(kAffEndpoints, endpoint.addr.family(), AffinityEndpointKey(id, endpoint), {});
+      }
+    };
+    bool cluster = false;
+    bool local = false;
+    for (const Frontend& frontend : port.frontends) {
+      if (frontend.action.affinity <= absl::ZeroDuration()) continue;
+      cluster = cluster || frontend.action.scope != Scope::kLocal;
+      local = local || frontend.action.scope != Scope::kCluster;
+    }
+    if (cluster) add(false, port.cluster);
+    if (local) add(true, port.local);
   }
 
   // Puts the cluster or the local list of the frontend into its slots.
   // Returns: the chain that picks from it; `entry` is the map whose element at `match` goes there.
-  PickChain List(const PortPlan& port, const Match& match, bool local, const char* entry, Snat snat) {
+  PickChain List(const PortPlan& port, const Frontend& frontend, bool local, const char* entry, Snat snat) {
+    const Match& match = frontend.match;
     const char* const map = local ? kEndpointsLocal : kEndpoints;
     const std::vector<SocketAddr>& wanted = local ? port.local : port.cluster;
     const std::vector<SocketAddr> slots = AssignSlots(SlotsBefore(map, match), wanted);
     for (uint32_t i = 0; i < slots.size(); ++i) {
-      Add(map, match, SlotKey(match, i), {.data = SocketAddrData(slots[i])});
+      Add(map, match.dest.family(), SlotKey(match, i), {.data = SocketAddrData(slots[i])});
     }
-    return {.snat = snat, .local = local, .size = SizeClass(static_cast<uint32_t>(slots.size()), local, entry, match)};
+    PickChain chain = {
+        .snat = snat, .local = local, .size = SizeClass(static_cast<uint32_t>(slots.size()), local, entry, match)};
+    if (frontend.action.affinity > absl::ZeroDuration()) chain.affinity = AffinityOf(port.name, local);
+    return chain;
   }
 
   std::vector<SocketAddr> SlotsBefore(const char* map, const Match& match) const {
@@ -128,12 +160,12 @@ class ServiceCompiler {
   }
 
   void AddVerdict(const char* map, const Match& match, std::string chain, std::string comment) {
-    Add(map, match, FrontendKey(match),
+    Add(map, match.dest.family(), FrontendKey(match),
         {.data = Verdict{Verdict::Code::kGoto, std::move(chain)}, .comment = std::move(comment)});
   }
 
-  void Add(const char* set, const Match& match, Bytes key, ElementValue value) {
-    out_.elements.push_back({match.dest.family(), set, {std::move(key), std::move(value)}});
+  void Add(const char* set, Family family, Bytes key, ElementValue value) {
+    out_.elements.push_back({family, set, {std::move(key), std::move(value)}});
   }
 
   const History& history_;
@@ -147,6 +179,9 @@ Fragment CompileService(const ServicePlan& plan, const History& history, bool sh
   Fragment fragment;
   ServiceCompiler compiler(history, shrink, fragment);
   for (const PortPlan& port : plan.ports) compiler.Compile(port);
+  for (const IpAddr& addr : plan.cluster_ips) {
+    fragment.shared.push_back({addr.family(), kClusterIps, {AddrKey(addr), {}}});
+  }
   std::sort(fragment.elements.begin(), fragment.elements.end(), ElementLess{});
   std::sort(fragment.shared.begin(), fragment.shared.end(), ElementLess{});
   fragment.shared.erase(std::unique(fragment.shared.begin(), fragment.shared.end()), fragment.shared.end());

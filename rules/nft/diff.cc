@@ -8,8 +8,9 @@ namespace pointsman::nft {
 namespace {
 
 // What the kernel cannot change in place and no packet sees.
-SetSpec WithoutComment(SetSpec spec) {
+SetSpec Essence(SetSpec spec) {
   spec.comment.clear();
+  spec.gc_interval = absl::ZeroDuration();  // nft cannot write one for a map
   return spec;
 }
 
@@ -23,7 +24,7 @@ class TableDiff {
     // A set of another shape must go, and cannot while a rule refers to it: then all rules are written anew.
     for (const auto& [name, set] : want_.sets) {
       const auto there = have_.sets.find(name);
-      if (there != have_.sets.end() && WithoutComment(there->second.spec) != WithoutComment(set.spec)) {
+      if (there != have_.sets.end() && Essence(there->second.spec) != Essence(set.spec)) {
         reshaped_.insert(name);
       }
     }

@@ -25,7 +25,7 @@ constexpr FieldInfo kFields[] = {
     // The modulus says nothing about the type; nft's own listing keeps whatever was written, and we write 2.
     {Field::kInteger, "integer", "numgen random mod 2"}, {Field::kIpv4Addr, "ipv4_addr", "ip daddr"},
     {Field::kIpv6Addr, "ipv6_addr", "ip6 daddr"},        {Field::kInetProto, "inet_proto", "meta l4proto"},
-    {Field::kInetService, "inet_service", "th dport"},
+    {Field::kInetService, "inet_service", "th dport"},   {Field::kMark, "mark", "meta mark"},
 };
 
 const FieldInfo* FindField(Field field) {
@@ -149,7 +149,8 @@ std::optional<FieldRanges> SplitFields(absl::Span<const Field> fields, absl::Spa
 
 std::optional<uint32_t> NumberOf(Field field, absl::Span<const uint8_t> bytes, bool numeric) {
   switch (field) {
-    case Field::kInteger: {
+    case Field::kInteger:
+    case Field::kMark: {
       uint32_t value = 0;
       std::memcpy(&value, bytes.data(), sizeof value);
       return value;
@@ -176,6 +177,8 @@ void AppendValue(Field field, absl::Span<const uint8_t> bytes, bool numeric, std
     char text[INET6_ADDRSTRLEN] = {};
     inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
     out += text;
+  } else if (field == Field::kMark) {
+    absl::StrAppend(&out, "0x", absl::Hex(*NumberOf(field, bytes, numeric), absl::kZeroPad8));
   } else if (const std::optional<uint32_t> number = NumberOf(field, bytes, numeric)) {
     absl::StrAppend(&out, *number);
   } else {

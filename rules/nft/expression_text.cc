@@ -39,6 +39,7 @@ static_assert(std::size(kTerms) == static_cast<size_t>(Term::Kind::kNumgen) + 1)
 
 constexpr uint8_t kTcp = static_cast<uint8_t>(Protocol::kTcp);
 constexpr size_t kSlots = 16;
+constexpr size_t kIfnameSize = 16;  // IFNAMSIZ, with the NUL
 
 size_t SlotsOf(size_t bytes) { return (bytes + 3) / 4; }
 
@@ -315,6 +316,8 @@ class Reader {
     return Say(std::move(update));
   }
 
+  bool Step(const Counter& e) { return Say(e); }
+
   bool Step(const Immediate& e) {
     if (VerdictWord(e.verdict.code).empty()) return false;
     ended_ = e.verdict.code != Verdict::Code::kContinue;
@@ -377,22 +380,42 @@ std::optional<std::vector<Statement>> ReadRule(Family family, const Rule& rule, 
 }
 
 bool NftReadsBack(const std::vector<Statement>& statements) {
-  const auto fine = [](const Term& term) { return term.kind != Term::Kind::kCtOriginalProtoDst; };
   struct Visitor {
-    decltype(fine)& ok;
-    bool operator()(const MatchValue& s) const { return ok(s.left); }
-    bool operator()(const MatchSet& s) const { return std::ranges::all_of(s.left, ok); }
-    bool operator()(const VerdictMap& s) const { return std::ranges::all_of(s.key, ok); }
-    bool operator()(const DnatToMap& s) const { return std::ranges::all_of(s.key, ok); }
-    bool operator()(const UpdateSet& s) const {
-      return std::ranges::all_of(s.key, ok) && std::ranges::all_of(s.data, ok);
+    bool protocol_known = false;  // by a match before
+
+    static bool Fine(const Key& key) {
+      return std::ranges::none_of(key, [](const Term& t) { return t.kind == Term::Kind::kCtOriginalProtoDst; });
     }
-    bool operator()(const SetMark&) const { return true; }
-    bool operator()(const Verdict&) const { return true; }
-    bool operator()(const Masquerade&) const { return true; }
-    bool operator()(const Reject&) const { return true; }
+    static bool FitsRegister(const Key& key) {
+      size_t slots = 0;
+      for (const Term& term : key) slots += SlotsOf(InfoOf(term.kind).length);
+      return slots <= 4;
+    }
+
+    bool operator()(const MatchValue& s) {
+      if (s.left.kind == Term::Kind::kMetaL4Proto && s.op == MatchValue::Op::kEq) protocol_known = true;
+      if (InfoOf(s.left.kind).value == Value::kIfname && ConstantOf(s)->words[0].size() >= kIfnameSize) return false;
+      return Fine({s.left});
+    }
+    bool operator()(const MatchSet& s) { return Fine(s.left); }
+    bool operator()(const VerdictMap& s) { return Fine(s.key); }
+    bool operator()(const DnatToMap& s) {
+      const auto computed = [](const Term& term) { return !term.steps.empty(); };
+      const auto protocol = [](const Term& term) { return term.kind == Term::Kind::kMetaL4Proto; };
+      return Fine(s.key) && std::none_of(s.key.begin() + 1, s.key.end(), computed) &&
+             (protocol_known || std::ranges::any_of(s.key, protocol));
+    }
+    bool operator()(const UpdateSet& s) {
+      return Fine(s.key) && Fine(s.data) && (s.data.empty() || (FitsRegister(s.key) && FitsRegister(s.data)));
+    }
+    bool operator()(const SetMark&) { return true; }
+    bool operator()(const Counter&) { return true; }
+    bool operator()(const Verdict&) { return true; }
+    bool operator()(const Masquerade&) { return true; }
+    bool operator()(const Reject&) { return true; }
   };
-  return std::ranges::all_of(statements, [&](const Statement& s) { return std::visit(Visitor{fine}, s); });
+  Visitor visitor;
+  return std::ranges::all_of(statements, [&](const Statement& s) { return std::visit(visitor, s); });
 }
 
 std::optional<Constant> ConstantOf(const MatchValue& match) {

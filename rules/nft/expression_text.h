@@ -96,7 +96,7 @@ struct UpdateSet {
   absl::Duration timeout = absl::ZeroDuration();
 };
 using Statement =
-    std::variant<MatchValue, MatchSet, VerdictMap, SetMark, DnatToMap, UpdateSet, Verdict, Masquerade, Reject>;
+    std::variant<MatchValue, MatchSet, VerdictMap, SetMark, DnatToMap, UpdateSet, Counter, Verdict, Masquerade, Reject>;
 
 // The set a rule names, or null when it is not known.
 using SpecFinder = absl::FunctionRef<const SetSpec*(const std::string& name)>;
@@ -109,8 +109,13 @@ using SpecFinder = absl::FunctionRef<const SetSpec*(const std::string& name)>;
 // Cost:    O(expressions).
 std::optional<std::vector<Statement>> ReadRule(Family family, const Rule& rule, SpecFinder specs);
 
-// Whether nft can parse what it prints for this: it cannot where the original destination port of a connection is
-// named. Source: nft 1.0.6 and 1.1.3, "can not use variable sized data types (invalid) in concat expressions".
+// Whether nft can parse what it prints for this. It cannot
+// - name the original destination port of a connection in a concatenation ("can not use variable sized data types"),
+// - compute a field of the key of a dnat, other than the first (a syntax error),
+// - translate by a map to addresses and ports in a rule that does not look at the protocol,
+// - take an interface name, with its asterisk and what stands before that, of more than 15 letters,
+// - update a map with a key or data of more than 16 bytes: it aborts.
+// Source: nft 1.0.6 (1.1.3 for the first).
 bool NftReadsBack(const std::vector<Statement>& statements);
 
 // The expressions as libnftnl lists them, "[ meta load l4proto => reg 1 ] [ … ]", for rules that cannot be read.

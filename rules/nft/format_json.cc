@@ -129,6 +129,7 @@ struct StatementJson {
     out[kind] = SetReference(s.set);
     return Wrap(kind, std::move(out));
   }
+  Json operator()(const Counter&) const { return Wrap("counter", {{"packets", 0}, {"bytes", 0}}); }
   Json operator()(const Verdict& s) const { return VerdictJson(s); }
   Json operator()(const Masquerade& s) const {
     return Wrap("masquerade", s.fully_random ? Json{{"flags", "fully-random"}} : Json());

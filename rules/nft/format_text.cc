@@ -113,6 +113,8 @@ struct StatementPrinter {
     }
     out += " }";
   }
+  // What it counted belongs to the kernel; written so, it starts afresh.
+  void operator()(const Counter&) const { out += "counter packets 0 bytes 0"; }
   void operator()(const Verdict& s) const { out += FormatVerdict(s); }
   void operator()(const Masquerade& s) const { out += s.fully_random ? "masquerade fully-random" : "masquerade"; }
   void operator()(const Reject& s) const {

@@ -16,6 +16,17 @@ namespace {
 // The largest list a pick chain is made for; the API allows 1,000 endpoints a slice and any number of slices.
 constexpr uint32_t kMaxPickSize = 1u << 20;
 
+constexpr size_t kIdDigits = 16;
+
+std::string FormatId(AffinityId id) { return absl::StrCat(absl::Hex(id, absl::kZeroPad16)); }
+
+std::optional<AffinityId> ConsumeId(absl::string_view& text) {
+  AffinityId id = 0;
+  if (text.size() < kIdDigits || !absl::SimpleHexAtoi(text.substr(0, kIdDigits), &id)) return std::nullopt;
+  text.remove_prefix(kIdDigits);
+  return id;
+}
+
 void Append(Bytes& out, const IpAddr& addr) { out.insert(out.end(), addr.bytes().begin(), addr.bytes().end()); }
 
 void AppendPort(Bytes& out, uint16_t port) {
@@ -24,9 +35,21 @@ void AppendPort(Bytes& out, uint16_t port) {
 
 }  // namespace
 
+AffinityId AffinityOf(const ServicePortName& name, bool local) {
+  // FNV-1a, then the finalizer of MurmurHash3: 64 bits that spread well and never change from one build to the next.
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : absl::StrCat(FormatServicePort(name), "/", FormatProtocol(name.protocol))) {
+    hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  }
+  for (const uint64_t factor : {0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53}) hash = (hash ^ (hash >> 33)) * factor;
+  hash ^= hash >> 33;
+  return (hash & ~AffinityId{1}) | (local ? 1 : 0);
+}
+
 std::string FormatPickChain(const PickChain& chain) {
   const char* snat = chain.snat == Snat::kAlways ? "masq_" : chain.snat == Snat::kOutsidePods ? "offcl_" : "";
-  return absl::StrCat(snat, chain.local ? "local_" : "", "pick_", chain.size);
+  return absl::StrCat(snat, chain.affinity ? absl::StrCat("aff_", FormatId(*chain.affinity), "_") : "",
+                      chain.local ? "local_" : "", "pick_", chain.size);
 }
 
 std::optional<PickChain> ParsePickChain(absl::string_view name) {
@@ -37,12 +60,63 @@ std::optional<PickChain> ParsePickChain(absl::string_view name) {
   } else if (absl::ConsumePrefix(&rest, "offcl_")) {
     chain.snat = Snat::kOutsidePods;
   }
+  if (absl::ConsumePrefix(&rest, "aff_")) {
+    chain.affinity = ConsumeId(rest);
+    if (!chain.affinity || !absl::ConsumePrefix(&rest, "_")) return std::nullopt;
+  }
   chain.local = absl::ConsumePrefix(&rest, "local_");
   if (!absl::ConsumePrefix(&rest, "pick_") || !absl::SimpleAtoi(rest, &chain.size)) return std::nullopt;
   if (!std::has_single_bit(chain.size) || chain.size > kMaxPickSize) return std::nullopt;
   if (FormatPickChain(chain) != name) return std::nullopt;  // "pick_04"
   return chain;
 }
+
+std::string FormatRecordChain(const RecordChain& chain) {
+  return absl::StrCat("aff_", chain.external_local ? "ext_" : "", chain.seconds, "_", FormatId(chain.id));
+}
+
+std::optional<RecordChain> ParseRecordChain(absl::string_view name) {
+  RecordChain chain;
+  absl::string_view rest = name;
+  if (!absl::ConsumePrefix(&rest, "aff_")) return std::nullopt;
+  chain.external_local = absl::ConsumePrefix(&rest, "ext_");
+  const size_t end = rest.find('_');
+  if (end == absl::string_view::npos || !absl::SimpleAtoi(rest.substr(0, end), &chain.seconds)) return std::nullopt;
+  rest.remove_prefix(end + 1);
+  const std::optional<AffinityId> id = ConsumeId(rest);
+  if (!id || chain.seconds <= 0) return std::nullopt;
+  chain.id = *id;
+  if (FormatRecordChain(chain) != name) return std::nullopt;
+  return chain;
+}
+
+bool MadeOnDemand(absl::string_view name) { return ParsePickChain(name) || ParseRecordChain(name); }
+
+bool ForAffinity(absl::string_view name) {
+  const std::optional<PickChain> pick = ParsePickChain(name);
+  return pick ? pick->affinity.has_value() : ParseRecordChain(name).has_value();
+}
+
+std::vector<std::string> WithTargets(const std::string& name) {
+  std::vector<std::string> names = {name};
+  if (std::optional<PickChain> pick = ParsePickChain(name)) {
+    if (pick->snat != Snat::kNever) {
+      pick->snat = Snat::kNever;
+      names.push_back(FormatPickChain(*pick));
+    }
+    if (pick->affinity) {
+      pick->affinity.reset();
+      names.push_back(FormatPickChain(*pick));
+    }
+  } else if (const std::optional<RecordChain> record = ParseRecordChain(name); record && record->external_local) {
+    names.push_back(FormatRecordChain({.seconds = record->seconds, .id = record->id & ~AffinityId{1}}));
+    names.push_back(FormatRecordChain({.seconds = record->seconds, .id = record->id | 1}));
+  }
+  return names;
+}
+
+uint32_t HighWord(AffinityId id) { return static_cast<uint32_t>(id >> 32); }
+uint32_t LowWord(AffinityId id) { return static_cast<uint32_t>(id); }
 
 absl::btree_map<std::string, SetSpec> SetSpecs(Family family) {
   const Field addr = family == Family::kIpv4 ? Field::kIpv4Addr : Field::kIpv6Addr;
@@ -70,7 +144,19 @@ absl::btree_map<std::string, SetSpec> SetSpecs(Family family) {
     spec.comment = comment;
     return spec;
   };
+  // Entries are looked at by whoever comes next; the sweep over all of them can wait.
+  SetSpec affinity{.key = {addr, Field::kMark, Field::kMark}, .data = target};
+  affinity.dynamic = true;
+  affinity.has_timeout = true;
+  affinity.timeout = absl::Hours(3);
+  affinity.gc_interval = absl::Minutes(1);
+  affinity.comment = "which endpoint a client was sent to";
   return {
+      {kAffinity, affinity},
+      {kAffServices, verdict_map("frontends with session affinity")},
+      {kAffEndpoints,
+       set({Field::kMark, Field::kMark, addr, Field::kInetService}, false, "endpoints a client may stay with")},
+      {kClusterIps, set({addr}, false, "ClusterIPs: other ports are refused")},
       {kFrontends, verdict_map("every address a Service answers on")},
       {kEndpoints, list("endpoints of a frontend, slots 0 to N-1")},
       {kEndpointsLocal, list("endpoints of a frontend on this node")},
@@ -80,7 +166,7 @@ absl::btree_map<std::string, SetSpec> SetSpecs(Family family) {
       {kExtExternal, verdict_map("external traffic policy Local: everyone else")},
       {kHairpin, set({addr, addr}, false, "endpoints that may be their own client")},
       {kPodCidrs, set({addr}, true, "where pods are")},
-      {kServiceCidrs, set({addr}, true, "Service addresses: what nobody owns is refused")},
+      {kServiceCidrs, set({addr}, true, "Service addresses: what is not in use is dropped")},
   };
 }
 
@@ -125,6 +211,18 @@ Bytes PairKey(const IpAddr& a, const IpAddr& b) {
 Bytes SourceKey(const Match& match, const IpAddr& source) {
   Bytes key = FrontendKey(match);
   Append(key, source);
+  return key;
+}
+
+Bytes AffinityEndpointKey(AffinityId id, const SocketAddr& endpoint) {
+  Bytes key;
+  for (const uint32_t word : {HighWord(id), LowWord(id)}) {
+    const size_t at = key.size();
+    key.resize(at + sizeof word);
+    std::memcpy(key.data() + at, &word, sizeof word);
+  }
+  Append(key, endpoint.addr);
+  AppendPort(key, endpoint.port);
   return key;
 }
 

@@ -24,7 +24,12 @@ inline constexpr char kExtInternal[] = "ext_internal";        // F -> verdict, f
 inline constexpr char kExtExternal[] = "ext_external";        // F -> verdict, for everyone else
 inline constexpr char kHairpin[] = "hairpin";                 // address . the same address
 inline constexpr char kPodCidrs[] = "pod_cidrs";
+inline constexpr char kClusterIps[] = "cluster_ips";
 inline constexpr char kServiceCidrs[] = "service_cidrs";
+// Session affinity; only there when some Service asks for it. "I" is an AffinityId in two words.
+inline constexpr char kAffinity[] = "affinity";           // client . I -> address . port; written by packets
+inline constexpr char kAffServices[] = "aff_services";    // F -> jump to the chain that remembers
+inline constexpr char kAffEndpoints[] = "aff_endpoints";  // I . address . port: endpoints that may be remembered
 
 // Chains.
 inline constexpr char kServices[] = "services";
@@ -35,11 +40,19 @@ inline constexpr char kPostDnat[] = "post_dnat";
 inline constexpr char kNatPrerouting[] = "nat_prerouting";
 inline constexpr char kNatOutput[] = "nat_output";
 inline constexpr char kNatPostrouting[] = "nat_postrouting";
+inline constexpr char kNatInput[] = "nat_input";    // with session affinity only
+inline constexpr char kInputDnat[] = "input_dnat";  // likewise
+
+// Which memory of clients: one per Service port and endpoint list, shared by all addresses of the port.
+using AffinityId = uint64_t;
+// The hash of the port's full name; bit 0 tells the local list.
+AffinityId AffinityOf(const ServicePortName& name, bool local);
 
 // A chain that picks an endpoint from a list of at most `size` entries, a power of two:
-// `[masq_|offcl_][local_]pick_SIZE`.
+// `[masq_|offcl_][aff_ID_][local_]pick_SIZE`.
 struct PickChain {
   Snat snat = Snat::kNever;
+  std::optional<AffinityId> affinity;  // first ask who served this client before
   bool local = false;
   uint32_t size = 1;
 
@@ -49,7 +62,26 @@ struct PickChain {
 std::string FormatPickChain(const PickChain& chain);
 std::optional<PickChain> ParsePickChain(absl::string_view name);  // nullopt unless the name is exactly of that form
 
-// Shapes of all sets of a family, by name.
+// A chain that remembers which endpoint a client was sent to: `aff_[ext_]SECONDS_ID`.
+struct RecordChain {
+  bool external_local = false;  // pods and the node have the cluster list, everyone else the local one
+  int64_t seconds = 0;          // to remember it
+  AffinityId id = 0;
+
+  friend bool operator==(const RecordChain&, const RecordChain&) = default;
+};
+
+std::string FormatRecordChain(const RecordChain& chain);
+std::optional<RecordChain> ParseRecordChain(absl::string_view name);
+
+// True for chains that are made when an element first names them, of which the name says all.
+bool MadeOnDemand(absl::string_view name);
+// True for those of one Service port, which are of no use to any other.
+bool ForAffinity(absl::string_view name);
+// `name` and the chains made on demand that it goes on to, itself first.
+std::vector<std::string> WithTargets(const std::string& name);
+
+// Shapes of all sets of a family, by name; `affinity` has no size there.
 absl::btree_map<std::string, SetSpec> SetSpecs(Family family);
 
 // The shape of one set of the layout; aborts for other names.
@@ -62,7 +94,11 @@ Bytes SlotKey(const Match& match, uint32_t slot);
 Bytes AddrKey(const IpAddr& addr);
 Bytes PairKey(const IpAddr& a, const IpAddr& b);
 Bytes SourceKey(const Match& match, const IpAddr& source);
+Bytes AffinityEndpointKey(AffinityId id, const SocketAddr& endpoint);
 Bytes SocketAddrData(const SocketAddr& addr);
+// The two words that spell an id in a key, in host order.
+uint32_t HighWord(AffinityId id);
+uint32_t LowWord(AffinityId id);
 // The inverse of SocketAddrData; nullopt for bytes of another length.
 std::optional<SocketAddr> ParseSocketAddrData(Family family, const Bytes& data);
 

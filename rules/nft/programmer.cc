@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 #include "pointsman/nft_program.h"
 #include "pointsman/status.h"
@@ -16,7 +19,40 @@ namespace pointsman::nft {
 namespace {
 
 using Fragments = absl::flat_hash_map<NamespacedName, std::shared_ptr<const Fragment>>;
-using SharedKey = std::pair<Family, Bytes>;  // in kHairpin, the only shared set
+using ChainKey = std::pair<Family, std::string>;
+
+// An element that several Services may contribute.
+struct SharedKey {
+  Family family;
+  absl::string_view set;
+  Bytes key;
+
+  explicit SharedKey(const SetElement& e) : family(e.family), set(e.set), key(e.element.key) {}
+  friend bool operator==(const SharedKey&, const SharedKey&) = default;
+  friend bool operator<(const SharedKey& a, const SharedKey& b) {
+    return std::tie(a.family, a.set, a.key) < std::tie(b.family, b.set, b.key);
+  }
+  template <typename H>
+  friend H AbslHashValue(H h, const SharedKey& k) {
+    return H::combine(std::move(h), k.family, k.set, absl::MakeConstSpan(k.key));
+  }
+};
+
+// Stands for any chain of session affinity, where only the skeleton that comes with one matters.
+const std::string& SomeAffinityChain() {
+  static const auto* const kName = new std::string(FormatRecordChain({.seconds = 1}));
+  return *kName;
+}
+
+// Calls `visit` with the chains of session affinity that `e` leads to: those no other Service has a use for.
+template <typename Visit>
+void ForEachAffinityChain(const SetElement& e, Visit visit) {
+  const auto* verdict = std::get_if<Verdict>(&e.element.value.data);
+  if (verdict == nullptr || !ForAffinity(verdict->chain)) return;
+  for (const std::string& name : WithTargets(verdict->chain)) {
+    if (ForAffinity(name)) visit(ChainKey{e.family, name});
+  }
+}
 
 void CollectChains(const Fragment& fragment, ChainNames& names) {
   for (const SetElement& e : fragment.elements) {
@@ -81,9 +117,11 @@ struct Programmer::Ledger {
   std::optional<Ruleset> observed;  // set between Observe and Accept: then this, and nothing below, is what it holds
   bool known = false;
   BaseSettings settings;
-  ChainNames chains;  // pick chains that exist with the right rules
+  ChainNames chains;  // those made on demand that exist, with the right rules
   Fragments fragments;
-  absl::flat_hash_map<SharedKey, int> shared;  // how many fragments hold each shared element
+  absl::flat_hash_map<SharedKey, int> shared;   // how many fragments hold each shared element
+  absl::flat_hash_map<ChainKey, int> affinity;  // how many elements lead to each chain of session affinity
+  absl::btree_set<Family> affinity_skeleton;    // it stays when the last of them goes
   absl::btree_set<NamespacedName> shrinkable;
 
   // What Accept makes of it.
@@ -93,8 +131,28 @@ struct Programmer::Ledger {
     // Both in order, so that equal patches give equal changes.
     absl::btree_map<NamespacedName, std::shared_ptr<const Fragment>> fragments;  // null: gone
     absl::btree_map<SharedKey, int> shared;                                      // changes of the counts
+    absl::btree_map<ChainKey, int> affinity;                                     // likewise
   };
   std::optional<Staged> staged;
+
+  // Puts those of `wanted` that are made on demand and not there yet into `missing`; true if there are any.
+  bool Miss(const ChainNames& wanted, ChainNames& missing) const {
+    bool any = false;
+    for (const auto& [family, names] : wanted) {
+      const auto there = chains.find(family);
+      for (const std::string& name : names) {
+        if (!MadeOnDemand(name) || (there != chains.end() && there->second.contains(name))) continue;
+        missing[family].insert(name);
+        any = true;
+      }
+    }
+    return any;
+  }
+
+  ChainNames WithSkeleton(ChainNames names) const {
+    for (const Family family : affinity_skeleton) names[family].insert(SomeAffinityChain());
+    return names;
+  }
 
   std::shared_ptr<const Fragment> Held(const NamespacedName& name) const {
     const auto it = fragments.find(name);
@@ -109,6 +167,7 @@ Programmer& Programmer::operator=(Programmer&&) noexcept = default;
 
 bool Programmer::observed() const { return ledger_->known || ledger_->observed.has_value(); }
 const absl::btree_set<NamespacedName>& Programmer::shrinkable() const { return ledger_->shrinkable; }
+bool Programmer::affinity() const { return !ledger_->affinity.empty(); }
 size_t Programmer::services() const { return ledger_->fragments.size(); }
 
 void Programmer::Observe(Ruleset have) {
@@ -142,9 +201,11 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
   }
 
   if (full && ledger_->observed) {
-    // Chains of the layout that are there already stay, used or not.
+    // Chains of the layout that are there already stay, used or not, if they may come to be used.
     for (const auto& [family, table] : ledger_->observed->tables) {
-      for (const auto& [name, chain] : table.chains) staged.chains[family].insert(name);
+      for (const auto& [name, chain] : table.chains) {
+        if (!ForAffinity(name)) staged.chains[family].insert(name);
+      }
     }
     for (const auto& [name, fragment] : staged.fragments) {
       if (fragment) CollectChains(*fragment, staged.chains);
@@ -153,7 +214,10 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     for (const auto& [name, fragment] : staged.fragments) {
       if (fragment == nullptr) continue;
       MergeInto(want, *fragment);
-      for (const SetElement& e : fragment->shared) ++staged.shared[{e.family, e.element.key}];
+      for (const SetElement& e : fragment->shared) ++staged.shared[SharedKey(e)];
+      for (const SetElement& e : fragment->elements) {
+        ForEachAffinityChain(e, [&](const ChainKey& chain) { ++staged.affinity[chain]; });
+      }
     }
     return Diff(want, *ledger_->observed);
   }
@@ -164,7 +228,6 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     // A full patch names every Service there is: what it does not name is gone.
     for (const auto& [name, fragment] : ledger_->fragments) staged.fragments.try_emplace(name, nullptr);
   }
-  absl::btree_map<SharedKey, int> counts;
   ChainNames wanted;
   for (const auto& [name, fragment] : staged.fragments) {
     const std::shared_ptr<const Fragment> held = ledger_->Held(name);
@@ -172,53 +235,55 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     const Fragment& after = fragment ? *fragment : NoFragment();
     Compare(
         before.elements, after.elements,
-        [&](const SetElement& e) { elements.Delete(e.family, e.set, SpecOf(e.family, e.set), e.element); },
-        [&](const SetElement& e) { elements.Add(e.family, e.set, SpecOf(e.family, e.set), e.element); });
-    Compare(
-        before.shared, after.shared,
         [&](const SetElement& e) {
-          --counts[{e.family, e.element.key}];
+          elements.Delete(e.family, e.set, SpecOf(e.family, e.set), e.element);
+          ForEachAffinityChain(e, [&](const ChainKey& chain) { --staged.affinity[chain]; });
         },
         [&](const SetElement& e) {
-          ++counts[{e.family, e.element.key}];
+          elements.Add(e.family, e.set, SpecOf(e.family, e.set), e.element);
+          ForEachAffinityChain(e, [&](const ChainKey& chain) { ++staged.affinity[chain]; });
         });
+    Compare(
+        before.shared, after.shared, [&](const SetElement& e) { --staged.shared[SharedKey(e)]; },
+        [&](const SetElement& e) { ++staged.shared[SharedKey(e)]; });
     CollectChains(after, wanted);
   }
-  for (const auto& [key, change] : counts) {
+  for (const auto& [key, change] : staged.shared) {
     const auto it = ledger_->shared.find(key);
     const int before = it == ledger_->shared.end() ? 0 : it->second;
-    const SetSpec& spec = SpecOf(key.first, kHairpin);
-    if (before == 0 && before + change > 0) elements.Add(key.first, kHairpin, spec, {key.second, {}});
-    if (before > 0 && before + change == 0) elements.Delete(key.first, kHairpin, spec, {key.second, {}});
+    const SetSpec& spec = SpecOf(key.family, key.set);
+    if (before == 0 && before + change > 0) elements.Add(key.family, key.set, spec, {key.key, {}});
+    if (before > 0 && before + change == 0) elements.Delete(key.family, key.set, spec, {key.key, {}});
   }
-  staged.shared = std::move(counts);
 
   // Chains named for the first time, or all that changed with the settings.
   if (full && settings != ledger_->settings) {
-    Ruleset have = CompileBase(ledger_->settings, ledger_->chains);
     staged.chains = ledger_->chains;
     for (const auto& [family, names] : wanted) staged.chains[family].insert(names.begin(), names.end());
-    changes = Diff(CompileBase(settings, staged.chains), have);
-  } else {
-    bool fresh = false;
-    for (const auto& [family, names] : wanted) {
-      for (const std::string& name : names) {
-        if (!ParsePickChain(name) || ledger_->chains[family].contains(name)) continue;
-        staged.chains[family].insert(name);
-        fresh = true;
+    changes = Diff(CompileBase(settings, ledger_->WithSkeleton(staged.chains)),
+                   CompileBase(ledger_->settings, ledger_->WithSkeleton(ledger_->chains)));
+  } else if (ledger_->Miss(wanted, staged.chains)) {
+    Ruleset want = CompileBase(settings, ledger_->WithSkeleton(staged.chains));
+    Ruleset have = CompileBase(settings, ledger_->WithSkeleton({}));
+    // Only what is new is of interest here; what that in turn goes to may be there already.
+    for (auto& [family, table] : want.tables) {
+      for (const auto& [name, chain] : table.chains) {
+        if (ledger_->chains[family].contains(name)) have.tables[family].chains[name] = chain;
       }
     }
-    if (fresh) {
-      Ruleset want = CompileBase(settings, staged.chains);
-      Ruleset have = CompileBase(settings, ledger_->chains);
-      for (auto& [family, table] : want.tables) {
-        // Only what is new is of interest here.
-        for (const auto& [name, chain] : have.tables[family].chains) table.chains.try_emplace(name, chain);
-      }
-      changes = Diff(want, have);
-    }
+    changes = Diff(want, have);
   }
   std::move(elements).AppendTo(changes.commit);
+
+  // Chains that nothing leads to any more go in the second transaction, when the elements that did are gone for good.
+  for (const bool flush : {true, false}) {
+    for (const auto& [chain, change] : staged.affinity) {
+      const auto it = ledger_->affinity.find(chain);
+      if (it == ledger_->affinity.end() || it->second + change > 0) continue;
+      if (flush) changes.sweep.push_back(FlushChain{chain.first, chain.second});
+      if (!flush) changes.sweep.push_back(DeleteChain{chain.first, chain.second});
+    }
+  }
   return changes;
 }
 
@@ -230,6 +295,8 @@ void Programmer::Accept() {
   if (fresh) {
     ledger_->fragments.clear();
     ledger_->shared.clear();
+    ledger_->affinity.clear();
+    ledger_->affinity_skeleton.clear();
     ledger_->shrinkable.clear();
     ledger_->chains.clear();
     ledger_->observed.reset();
@@ -237,14 +304,20 @@ void Programmer::Accept() {
   }
   ledger_->settings = std::move(staged.settings);
   for (auto& [family, names] : staged.chains) {
-    // With the chains they in turn go to.
-    for (const std::string& name : names) {
-      std::optional<PickChain> pick = ParsePickChain(name);
-      if (!pick) continue;
-      ledger_->chains[family].insert(name);
-      pick->snat = Snat::kNever;
-      ledger_->chains[family].insert(FormatPickChain(*pick));
+    for (const std::string& named : names) {
+      if (!MadeOnDemand(named)) continue;
+      for (const std::string& name : WithTargets(named)) {
+        ledger_->chains[family].insert(name);
+        if (ForAffinity(name)) ledger_->affinity_skeleton.insert(family);
+      }
     }
+  }
+  for (const auto& [chain, change] : staged.affinity) {
+    const auto it = ledger_->affinity.try_emplace(chain, 0).first;
+    it->second += change;
+    if (it->second > 0) continue;
+    ledger_->affinity.erase(it);
+    ledger_->chains[chain.first].erase(chain.second);
   }
   for (auto& [name, fragment] : staged.fragments) {
     if (fragment && fragment->shrinkable) {

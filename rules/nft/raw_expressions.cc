@@ -76,6 +76,7 @@ struct Raw {
     }
     return out;
   }
+  std::string operator()(const Counter&) const { return "counter pkts 0 bytes 0"; }
   std::string operator()(const Immediate& e) const {
     absl::string_view word = VerdictWord(e.verdict.code);
     std::string out = "immediate reg 0 ";

@@ -28,7 +28,9 @@ std::string FormatAction(const Action& action) {
   }
   if (action.snat == Snat::kAlways) absl::StrAppend(&text, ", snat");
   if (action.snat == Snat::kOutsidePods) absl::StrAppend(&text, ", snat outside pods");
-  if (!action.allow.empty()) absl::StrAppend(&text, ", only from ", Join(action.allow, FormatCidr));
+  if (action.fenced) {
+    absl::StrAppend(&text, ", only from ", action.allow.empty() ? "nowhere" : Join(action.allow, FormatCidr));
+  }
   if (action.affinity > absl::ZeroDuration()) {
     absl::StrAppend(&text, ", client affinity ", absl::FormatDuration(action.affinity));
   }
@@ -36,10 +38,6 @@ std::string FormatAction(const Action& action) {
 }
 
 }  // namespace
-
-std::string FormatMatch(const Match& match) {
-  return absl::StrCat(FormatSocketAddr({match.dest, match.port}), "/", FormatProtocol(match.protocol));
-}
 
 std::string FormatPlan(const ServicePlan& plan) {
   std::string text;
@@ -51,6 +49,11 @@ std::string FormatPlan(const ServicePlan& plan) {
     if (!port.cluster.empty()) absl::StrAppend(&text, "  cluster: ", Join(port.cluster, FormatSocketAddr), "\n");
     if (!port.local.empty()) absl::StrAppend(&text, "  local: ", Join(port.local, FormatSocketAddr), "\n");
     if (!port.hairpin.empty()) absl::StrAppend(&text, "  hairpin: ", Join(port.hairpin, FormatIp), "\n");
+    if (!port.serving.empty()) absl::StrAppend(&text, "  serving: ", Join(port.serving, FormatSocketAddr), "\n");
+  }
+  if (plan.health) {
+    absl::StrAppend(&text, "health check on port ", plan.health->port, ": ", plan.health->local_ipv4, " IPv4, ",
+                    plan.health->local_ipv6, " IPv6\n");
   }
   return text;
 }

@@ -4,40 +4,48 @@
 namespace pointsman {
 
 absl::btree_set<NamespacedName> FrontendTable::Claim(const NamespacedName& service, absl::Time creation,
-                                                     const absl::btree_set<Match>& matches) {
+                                                     const Claims& claims) {
   absl::btree_set<NamespacedName> others;
-  const auto before = by_service_.find(service);
-  const bool same_age = before != by_service_.end() && before->second.first == creation;
+  const auto held = by_service_.find(service);
+  const bool same_age = held != by_service_.end() && held->second.first == creation;
 
-  // A change of owner concerns whoever had the match and whoever has it now, unless that is `service` itself.
-  const auto note = [&](const NamespacedName* owner) {
-    if (owner != nullptr && *owner != service) others.insert(*owner);
+  // Changes one claim; notes whoever else claims the match, if it changes hands.
+  const auto change = [&](const Match& match, const Claimant* withdrawn, const Claimant* added) {
+    absl::btree_set<Claimant>& claimants = claims_[match];
+    const NamespacedName before = claimants.empty() ? NamespacedName{} : claimants.begin()->service;
+    if (withdrawn != nullptr) claimants.erase(*withdrawn);
+    if (added != nullptr) claimants.insert(*added);
+    const NamespacedName after = claimants.empty() ? NamespacedName{} : claimants.begin()->service;
+    if (before != after) {
+      for (const Claimant& claimant : claimants) {
+        if (claimant.service != service) others.insert(claimant.service);
+      }
+    }
+    if (claimants.empty()) claims_.erase(match);
   };
-  if (before != by_service_.end()) {
-    for (const Match& match : before->second.second) {
-      if (same_age && matches.contains(match)) continue;
-      const auto claims = claims_.find(match);
-      const bool owned = claims->second.begin()->service == service;
-      claims->second.erase({before->second.first, service});
-      if (claims->second.empty()) {
-        claims_.erase(claims);
-      } else if (owned) {
-        note(&claims->second.begin()->service);
+
+  if (held != by_service_.end()) {
+    const auto& [held_creation, held_claims] = held->second;
+    for (const auto& [match, node_port] : held_claims) {
+      const Claimant old = {node_port, held_creation, service};
+      const auto now = claims.find(match);
+      if (now == claims.end()) {
+        change(match, &old, nullptr);
+      } else if (!same_age || now->second != node_port) {
+        const Claimant renewed = {now->second, creation, service};
+        change(match, &old, &renewed);
       }
     }
   }
-  for (const Match& match : matches) {
-    if (same_age && before->second.second.contains(match)) continue;
-    absl::btree_set<Claimant>& claims = claims_[match];
-    const Claimant* owner = claims.empty() ? nullptr : &*claims.begin();
-    const Claimant mine = {creation, service};
-    if (owner != nullptr && mine < *owner) note(&owner->service);
-    claims.insert(mine);
+  for (const auto& [match, node_port] : claims) {
+    if (held != by_service_.end() && held->second.second.contains(match)) continue;
+    const Claimant fresh = {node_port, creation, service};
+    change(match, nullptr, &fresh);
   }
-  if (matches.empty()) {
+  if (claims.empty()) {
     by_service_.erase(service);
   } else {
-    by_service_[service] = {creation, matches};
+    by_service_[service] = {creation, claims};
   }
   return others;
 }

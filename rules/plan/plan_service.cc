@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -9,20 +10,9 @@
 namespace pointsman {
 namespace {
 
-// Sorted, without ranges that lie inside another: the kernel refuses overlapping ones.
-std::vector<Cidr> Canonical(std::vector<Cidr> ranges) {
-  std::sort(ranges.begin(), ranges.end());
-  std::vector<Cidr> out;
-  for (const Cidr& range : ranges) {
-    if (out.empty() || !out.back().Contains(range.base())) out.push_back(range);
-  }
-  return out;
-}
-
-// The sources let in to the load-balancer addresses; empty: everyone.
+// The sources let in to the load-balancer addresses.
 std::vector<Cidr> Allowed(const ServicePort& port, const NodeInfo& node) {
   std::vector<Cidr> ranges = port.source_ranges;
-  if (ranges.empty()) return ranges;
   // A node that is let in may itself hold the address, and then uses it as the source.
   const bool node_inside = std::any_of(ranges.begin(), ranges.end(), [&](const Cidr& range) {
     return std::any_of(node.local_addresses.begin(), node.local_addresses.end(),
@@ -42,7 +32,7 @@ Action InternalAction(const ServicePort& port, const EndpointChoice& choice, con
   if (port.internal_policy == TrafficPolicy::kLocal && choice.any) action.scope = Scope::kLocal;
   if (policy.masquerade_all) {
     action.snat = Snat::kAlways;
-  } else if (policy.pods.cidr(port.family)) {
+  } else if (policy.pods.Detects(port.family)) {
     action.snat = Snat::kOutsidePods;
   }
   return action;
@@ -62,67 +52,142 @@ Action ExternalAction(const ServicePort& port, const EndpointChoice& choice) {
 std::vector<Frontend> Frontends(const ServicePort& port, const EndpointChoice& choice, const NodeInfo& node,
                                 const Policy& policy) {
   std::vector<Frontend> out;
-  const auto add = [&](const IpAddr& dest, uint16_t number, Action action) {
+  const auto add = [&](const IpAddr& dest, uint16_t number, Action action, bool node_port = false) {
     if (port.affinity) action.affinity = *port.affinity;
-    out.push_back({{dest, port.name.protocol, number}, std::move(action)});
+    out.push_back({{dest, port.name.protocol, number}, std::move(action), node_port});
   };
   add(port.cluster_ip, port.port, InternalAction(port, choice, policy));
   const Action external = ExternalAction(port, choice);
   // Load-balancer addresses first: one that is listed as an external IP too keeps its source ranges.
   Action guarded = external;
-  guarded.allow = Allowed(port, node);
+  guarded.fenced = !port.source_ranges.empty() || (port.ranged_elsewhere && policy.close_unranged);
+  if (guarded.fenced) guarded.allow = Allowed(port, node);
   for (const IpAddr& vip : port.load_balancer_ips) add(vip, port.port, guarded);
   for (const IpAddr& addr : port.external_ips) add(addr, port.port, external);
   if (port.node_port != 0) {
     for (const IpAddr& addr : node.node_port_addresses) {
-      if (addr.family() == port.family && !addr.IsLoopback()) add(addr, port.node_port, external);
+      if (addr.family() == port.family && !addr.IsLoopback()) {
+        add(addr, port.node_port, external, /*node_port=*/true);
+      }
     }
   }
   return out;
 }
 
+// Whether flows to this port are cleaned: those of UDP and SCTP can outlive their endpoint, TCP ends by itself.
+bool Cleans(Protocol protocol, const Policy& policy) { return protocol != Protocol::kTcp || policy.clean_tcp; }
+
+// All that established flows may go on to. Whoever still gets new ones serves, whatever its condition says.
+std::vector<SocketAddr> Serving(const ServicePort& port) {
+  std::vector<SocketAddr> serving;
+  for (const Endpoint& e : port.endpoints) {
+    if (e.serving || e.ready) serving.push_back(e.addr);
+  }
+  return serving;
+}
+
+std::optional<HealthCheck> HealthOf(absl::Span<const ServicePort> ports, const NodeInfo& node) {
+  HealthCheck health;
+  std::set<IpAddr> addrs;
+  for (const ServicePort& port : ports) {
+    if (port.health_check_node_port == 0) continue;
+    health.port = port.health_check_node_port;
+    for (const Endpoint& e : port.endpoints) {
+      if (e.ready && !node.name.empty() && e.node == node.name) addrs.insert(e.addr.addr);
+    }
+  }
+  if (health.port == 0) return std::nullopt;
+  for (const IpAddr& addr : addrs) ++(addr.family() == Family::kIpv4 ? health.local_ipv4 : health.local_ipv6);
+  return health;
+}
+
+class ServicePlanner {
+ public:
+  ServicePlanner(const NamespacedName& name, const NodeInfo& node, const Policy& policy, Diagnostics& diagnostics)
+      : name_(name), node_(node), policy_(policy), diagnostics_(diagnostics) {}
+
+  ServicePlan Plan(absl::Span<const ServicePort> ports) {
+    ServicePlan plan{.service = name_};
+    std::vector<std::vector<Frontend>> claims;
+    for (const ServicePort& port : ports) {
+      plan.creation = port.creation;
+      plan.cluster_ips.push_back(port.cluster_ip);
+      EndpointChoice choice = ChooseEndpoints(port, node_);
+      claims.push_back(Frontends(port, choice, node_, policy_));
+      plan.ports.push_back(
+          {.name = port.name,
+           .cluster = std::move(choice.cluster),
+           .local = std::move(choice.local),
+           .hairpin = std::move(choice.hairpin),
+           .serving = Cleans(port.name.protocol, policy_) ? Serving(port) : std::vector<SocketAddr>{}});
+    }
+    std::sort(plan.cluster_ips.begin(), plan.cluster_ips.end());
+    plan.cluster_ips.erase(std::unique(plan.cluster_ips.begin(), plan.cluster_ips.end()), plan.cluster_ips.end());
+    plan.health = HealthOf(ports, node_);
+
+    for (const bool node_ports : {false, true}) {
+      for (size_t i = 0; i < plan.ports.size(); ++i) Take(claims[i], node_ports, i, plan.ports[i]);
+    }
+    for (PortPlan& port : plan.ports) {
+      std::sort(port.frontends.begin(), port.frontends.end(),
+                [](const Frontend& a, const Frontend& b) { return a.match < b.match; });
+    }
+    TellUnranged(ports);
+    return plan;
+  }
+
+ private:
+  // Gives port `index` those of its claims that no earlier one has.
+  void Take(std::vector<Frontend>& claims, bool node_ports, size_t index, PortPlan& port) {
+    for (Frontend& frontend : claims) {
+      if (frontend.node_port != node_ports) continue;
+      const auto [owner, fresh] = taken_.emplace(frontend.match, index);
+      if (fresh) {
+        port.frontends.push_back(std::move(frontend));
+      } else if (owner->second != index) {  // listed twice within one port is no conflict
+        Warn(absl::StrCat("port \"", port.name.port, "\""),
+             absl::StrCat(FormatMatch(frontend.match), " is another port's already"), "the first port keeps it");
+      }
+    }
+  }
+
+  // Ranges of one family say nothing about the other: kube-proxy leaves that open, which not everyone expects.
+  void TellUnranged(absl::Span<const ServicePort> ports) {
+    std::set<Family> told;
+    for (const ServicePort& port : ports) {
+      if (!port.ranged_elsewhere || port.load_balancer_ips.empty() || !told.insert(port.family).second) continue;
+      const absl::string_view family = FormatFamily(port.family);
+      Warn("spec.loadBalancerSourceRanges", absl::StrCat("has no ", family, " range"),
+           policy_.close_unranged ? absl::StrCat("the ", family, " load-balancer addresses let nobody in")
+                                  : absl::StrCat("the ", family, " load-balancer addresses are open to everyone"),
+           policy_.close_unranged
+               ? absl::StrCat("add an ", family, " range")
+               : absl::StrCat("add an ", family, " range, or close them with --pointsman.close-unranged-vips"));
+    }
+  }
+
+  void Warn(std::string field, std::string problem, std::string effect, std::string hint = "") {
+    diagnostics_.push_back({.severity = Severity::kWarning,
+                            .where = "",
+                            .object = FormatKey({Kind::kService, name_}),
+                            .field = std::move(field),
+                            .problem = std::move(problem),
+                            .effect = std::move(effect),
+                            .hint = std::move(hint)});
+  }
+
+  const NamespacedName& name_;
+  const NodeInfo& node_;
+  const Policy& policy_;
+  Diagnostics& diagnostics_;
+  std::map<Match, size_t> taken_;  // by the port that has it
+};
+
 }  // namespace
 
 ServicePlan PlanService(const NamespacedName& name, absl::Span<const ServicePort> ports, const NodeInfo& node,
                         const Policy& policy, Diagnostics& diagnostics) {
-  ServicePlan plan{.service = name, .creation = absl::InfinitePast(), .ports = {}};
-  std::set<Match> taken;
-  bool affinity_told = false;
-  for (const ServicePort& port : ports) {
-    plan.creation = port.creation;
-    EndpointChoice choice = ChooseEndpoints(port, node);
-    PortPlan out{.name = port.name, .frontends = {}, .cluster = {}, .local = {}, .hairpin = std::move(choice.hairpin)};
-    const auto own = taken;  // an address listed twice within one port is no conflict
-    for (Frontend& frontend : Frontends(port, choice, node, policy)) {
-      if (taken.insert(frontend.match).second) {
-        out.frontends.push_back(std::move(frontend));
-      } else if (own.contains(frontend.match)) {
-        diagnostics.push_back({.severity = Severity::kWarning,
-                               .where = "",
-                               .object = FormatKey({Kind::kService, name}),
-                               .field = absl::StrCat("port \"", port.name.port, "\""),
-                               .problem = absl::StrCat(FormatMatch(frontend.match), " is another port's already"),
-                               .effect = "the first port keeps it",
-                               .hint = ""});
-      }
-    }
-    if (port.affinity && !affinity_told) {
-      affinity_told = true;
-      diagnostics.push_back({.severity = Severity::kWarning,
-                             .where = "",
-                             .object = FormatKey({Kind::kService, name}),
-                             .field = "spec.sessionAffinity",
-                             .problem = "ClientIP is not supported yet",
-                             .effect = "each connection may go to another endpoint",
-                             .hint = ""});
-    }
-    std::sort(out.frontends.begin(), out.frontends.end(),
-              [](const Frontend& a, const Frontend& b) { return a.match < b.match; });
-    out.cluster = std::move(choice.cluster);
-    out.local = std::move(choice.local);
-    plan.ports.push_back(std::move(out));
-  }
-  return plan;
+  return ServicePlanner(name, node, policy, diagnostics).Plan(ports);
 }
 
 }  // namespace pointsman

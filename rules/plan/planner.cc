@@ -8,12 +8,12 @@
 namespace pointsman {
 namespace {
 
-absl::btree_set<Match> MatchesOf(const ServicePlan& plan) {
-  absl::btree_set<Match> matches;
+FrontendTable::Claims ClaimsOf(const ServicePlan& plan) {
+  FrontendTable::Claims claims;
   for (const PortPlan& port : plan.ports) {
-    for (const Frontend& frontend : port.frontends) matches.insert(frontend.match);
+    for (const Frontend& frontend : port.frontends) claims[frontend.match] = frontend.node_port;
   }
-  return matches;
+  return claims;
 }
 
 // Takes out the frontends that another Service owns.
@@ -22,14 +22,16 @@ void KeepOwned(ServicePlan& plan, const FrontendTable& table, Diagnostics& diagn
     std::erase_if(port.frontends, [&](const Frontend& frontend) {
       const NamespacedName* owner = table.Owner(frontend.match);
       if (owner == nullptr || *owner == plan.service) return false;
-      diagnostics.push_back({.severity = Severity::kWarning,
-                             .where = "",
-                             .object = FormatKey({Kind::kService, plan.service}),
-                             .field = absl::StrCat("port \"", port.name.port, "\""),
-                             .problem = absl::StrCat(FormatMatch(frontend.match), " belongs to Service ",
-                                                     FormatName(*owner), ", which is older or sorts first"),
-                             .effect = "this address is left to it",
-                             .hint = "give one of them another address or port"});
+      diagnostics.push_back(
+          {.severity = Severity::kWarning,
+           .where = "",
+           .object = FormatKey({Kind::kService, plan.service}),
+           .field = absl::StrCat("port \"", port.name.port, "\""),
+           .problem = absl::StrCat(FormatMatch(frontend.match), " belongs to Service ", FormatName(*owner),
+                                   frontend.node_port ? ", which has exactly this address, is older or sorts first"
+                                                      : ", which is older or sorts first"),
+           .effect = "this address is left to it",
+           .hint = "give one of them another address or port"});
       return true;
     });
   }
@@ -52,13 +54,13 @@ PlanPatch Planner::Plan(const Store& store, const Touched& touched, const NodeIn
     for (const NamespacedName& name : todo) {
       Diagnostics& diagnostics = patch.diagnostics[name];
       diagnostics.clear();
-      ServicePlan plan{.service = name, .creation = absl::InfinitePast(), .ports = {}};
+      ServicePlan plan{.service = name};
       if (const Service* service = store.FindService(name)) {
         BuiltService built = BuildService(*service, store.SlicesOf(name));
         diagnostics = std::move(built.diagnostics);
         plan = PlanService(name, built.ports, node, policy, diagnostics);
       }
-      handed_over.merge(frontends_.Claim(name, plan.creation, MatchesOf(plan)));
+      handed_over.merge(frontends_.Claim(name, plan.creation, ClaimsOf(plan)));
       plans[name] = std::move(plan);
     }
     todo.clear();

@@ -9,8 +9,11 @@ namespace pointsman {
 namespace {
 
 bool FromPod(const Policy& policy, const Packet& packet) {
-  const std::optional<Cidr>& pods = policy.pods.cidr(packet.dest.family());
-  return pods && pods->Contains(packet.source);
+  return policy.pods.IsPod(packet.source, packet.in_interface);
+}
+
+bool Inside(absl::Span<const Cidr> ranges, const IpAddr& addr) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const Cidr& range) { return range.Contains(addr); });
 }
 
 bool Snatted(const Action& action, const Policy& policy, const Packet& packet) {
@@ -26,28 +29,28 @@ bool Snatted(const Action& action, const Policy& policy, const Packet& packet) {
   return false;
 }
 
-Outcome ResolveFrontend(const PortPlan& port, const Action& action, bool may_hairpin, const Policy& policy,
+Outcome ResolveFrontend(const PortPlan& port, const Action& action, bool may_hairpin, const Surroundings& around,
                         const Packet& packet) {
-  if (!action.allow.empty() && std::none_of(action.allow.begin(), action.allow.end(),
-                                            [&](const Cidr& range) { return range.Contains(packet.source); })) {
-    return {Outcome::Verdict::kDrop, {}};
-  }
-  const bool inside = FromPod(policy, packet) || packet.from_node;
+  if (action.fenced && !Inside(action.allow, packet.source)) return {Outcome::Verdict::kDrop, {}};
+  const bool inside = FromPod(around.policy, packet) || packet.from_node;
   const bool local = action.scope == Scope::kLocal || (action.scope == Scope::kExternalLocal && !inside);
   const std::vector<SocketAddr>& list = local ? port.local : port.cluster;
   if (list.empty()) return {local ? Outcome::Verdict::kDrop : Outcome::Verdict::kReject, {}};
   Outcome outcome{Outcome::Verdict::kDeliver, {}};
   for (const SocketAddr& endpoint : list) {
     const bool hairpin = may_hairpin && endpoint.addr == packet.source;
-    outcome.deliveries.insert({endpoint, hairpin || Snatted(action, policy, packet)});
+    // What comes in for a process of this node is not routed on, and so keeps its source.
+    const bool comes_in = !packet.from_node && std::find(around.node_addresses.begin(), around.node_addresses.end(),
+                                                         endpoint.addr) != around.node_addresses.end();
+    outcome.deliveries.insert({endpoint, !comes_in && (hairpin || Snatted(action, around.policy, packet))});
   }
   return outcome;
 }
 
 }  // namespace
 
-Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, absl::Span<const Cidr> rejected,
-                const Policy& policy, const Packet& packet) {
+Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, const Surroundings& around,
+                const Packet& packet) {
   const Match match = {packet.dest, packet.protocol, packet.port};
   const bool may_hairpin = std::any_of(plans.begin(), plans.end(), [&](const auto& plan) {
     return std::any_of(plan->ports.begin(), plan->ports.end(), [&](const PortPlan& port) {
@@ -57,13 +60,15 @@ Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, absl
   for (const auto& plan : plans) {
     for (const PortPlan& port : plan->ports) {
       for (const Frontend& frontend : port.frontends) {
-        if (frontend.match == match) return ResolveFrontend(port, frontend.action, may_hairpin, policy, packet);
+        if (frontend.match == match) return ResolveFrontend(port, frontend.action, may_hairpin, around, packet);
       }
     }
   }
-  const bool ours =
-      std::any_of(rejected.begin(), rejected.end(), [&](const Cidr& range) { return range.Contains(packet.dest); });
-  return {ours ? Outcome::Verdict::kReject : Outcome::Verdict::kPass, {}};
+  const bool cluster_ip = std::any_of(plans.begin(), plans.end(), [&](const auto& plan) {
+    return std::binary_search(plan->cluster_ips.begin(), plan->cluster_ips.end(), packet.dest);
+  });
+  if (cluster_ip) return {Outcome::Verdict::kReject, {}};
+  return {Inside(around.service_cidrs, packet.dest) ? Outcome::Verdict::kDrop : Outcome::Verdict::kPass, {}};
 }
 
 std::string FormatOutcome(const Outcome& outcome) {

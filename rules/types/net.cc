@@ -135,6 +135,19 @@ bool Cidr::Contains(const IpAddr& addr) const { return addr.family() == family()
 
 std::string FormatCidr(const Cidr& cidr) { return absl::StrCat(FormatIp(cidr.base()), "/", cidr.prefix_length()); }
 
+std::vector<Cidr> Canonical(std::vector<Cidr> ranges) {
+  std::sort(ranges.begin(), ranges.end());
+  std::vector<Cidr> out;
+  for (const Cidr& range : ranges) {
+    if (out.empty() || !out.back().Contains(range.base())) out.push_back(range);
+  }
+  return out;
+}
+
+std::string FormatMatch(const Match& match) {
+  return absl::StrCat(FormatSocketAddr({match.dest, match.port}), "/", FormatProtocol(match.protocol));
+}
+
 std::string FormatSocketAddr(const SocketAddr& addr) {
   if (addr.addr.family() == Family::kIpv4) return absl::StrCat(FormatIp(addr.addr), ":", addr.port);
   return absl::StrCat("[", FormatIp(addr.addr), "]:", addr.port);

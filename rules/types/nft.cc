@@ -7,6 +7,7 @@ uint32_t FieldLength(Field field) {
   switch (field) {
     case Field::kInteger:
     case Field::kIpv4Addr:
+    case Field::kMark:
       return 4;
     case Field::kIpv6Addr:
       return 16;

@@ -513,10 +513,10 @@ TEST(DataplaneTest, WhatIsNotOursInOurTableShows) {
   kernel.Nft({"-f", "-"},
              "table ip pointsman {\n"
              "  counter hits { }\n"
-             "  set marks { type mark; }\n"
+             "  set marks { type nf_proto; }\n"
              "  map quotas { type ipv4_addr : counter; }\n"
              "  chain c {\n"
-             "    tcp dport { 80, 443 } counter accept\n"
+             "    tcp dport { 80, 443 } limit rate 10/second counter accept\n"
              "    jump { drop; }\n"
              "    meta l4proto tcp masquerade to :1024-2048\n"
              "    meta mark set 0x7\n"
@@ -529,7 +529,7 @@ TEST(DataplaneTest, WhatIsNotOursInOurTableShows) {
   const Table& table = observed.tables.at(kV4);
   EXPECT_EQ(table.chains.size(), 1U) << "the inline chain is its rule's";
   EXPECT_EQ(table.sets.size(), 2U) << "so is the inline set";
-  EXPECT_EQ(table.sets.at("marks").spec.key, std::vector<Field>{static_cast<Field>(19)});
+  EXPECT_EQ(table.sets.at("marks").spec.key, std::vector<Field>{static_cast<Field>(2)});
   EXPECT_TRUE(table.sets.at("quotas").spec.is_map());
   const auto& rules = table.chains.at("c").rules;
   ASSERT_EQ(rules.size(), 5U);
@@ -538,7 +538,8 @@ TEST(DataplaneTest, WhatIsNotOursInOurTableShows) {
       return std::holds_alternative<Foreign>(expr) && std::get<Foreign>(expr).name == name;
     });
   };
-  EXPECT_TRUE(has_foreign(0, "counter"));
+  EXPECT_TRUE(has_foreign(0, "limit"));
+  EXPECT_FALSE(has_foreign(0, "counter"));
   EXPECT_TRUE(has_foreign(2, "immediate"));
   EXPECT_TRUE(has_foreign(2, "masq"));
   EXPECT_TRUE(has_foreign(3, "immediate"));
@@ -561,6 +562,7 @@ table ip pointsman {
     size 262144; flags dynamic,timeout; timeout 3h; }
   set fw_sources { type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval
     elements = { 203.0.113.40 . tcp . 443 . 198.51.100.0/24, 203.0.113.40 . tcp . 80-90 . 198.51.100.7 comment "one" } }
+  set aff_endpoints { type mark . mark . ipv4_addr . inet_service; elements = { 0x1a2b3c4d . 0x00000005 . 203.0.113.1 . 80 } }
   set hairpin { type ipv4_addr . ipv4_addr; elements = { 10.1.1.1 . 10.1.1.1 } }
   set ports { type inet_service; elements = { 80, 30000 } }
   set protocols { type inet_proto; elements = { tcp, sctp } }
@@ -586,6 +588,7 @@ table ip pointsman {
     th dport @ports meta l4proto != @protocols return
     ct state established,related accept
     iifname "cali*" return
+    iifname != "br0" meta mark & 0x1a2b3c4d | 0x1a2b3c4d . meta mark & 0x00000005 | 0x00000005 . ip daddr . th dport @aff_endpoints counter packets 0 bytes 0 return
     update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 1h : ip daddr . th dport }
   }
   chain nat_post {
@@ -625,7 +628,7 @@ TEST(DataplaneTest, WhatNftWritesAndWhatWeWriteObserveTheSame) {
   const Ruleset ruleset = by_text.Observed();
   ASSERT_EQ(ruleset.tables.size(), 2U);
   for (const auto& [family, table] : ruleset.tables) {
-    EXPECT_EQ(table.sets.size(), 9U);
+    EXPECT_EQ(table.sets.size(), 10U);
     EXPECT_EQ(table.sets.at("pod_cidrs").elements.size(), 3U);
     for (const auto& [name, chain] : table.chains) {
       for (const Rule& rule : chain.rules) {
@@ -665,8 +668,8 @@ TEST(DataplaneTest, NftListsEvenWhatItCannotReadBack) {
   Kernel kernel;
   ASSERT_TRUE(kernel.Commit(FromNothing(SampleRuleset(/*affinity=*/true))).ok());
   EXPECT_THAT(kernel.Listing(),
-              HasSubstr("update @affinity { ip saddr . ct original ip daddr . meta l4proto . ct original "
-                        "proto-dst timeout 3h : ip daddr . th dport }"));
+              HasSubstr("update @affinity { ip6 saddr . meta mark & 0x1a2b3c4d | 0x1a2b3c4d . meta mark & 0x00000005 | "
+                        "0x00000005 timeout 3h : ip6 daddr . th dport } return"));
 }
 
 TEST(DataplaneTest, NftAddsToSetsThatWeMade) {

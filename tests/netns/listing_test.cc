@@ -53,7 +53,7 @@ nft::Ruleset Sample() {
   }));
   NodeInfo node{.name = "n1", .node_port_addresses = {Ip("198.51.100.1"), Ip("2001:db8:100::1")}};
   node.local_addresses = node.node_port_addresses;
-  const Policy policy{.pods = {Net("203.0.113.0/24"), Net("2001:db8:1::/64")}};
+  const Policy policy{.pods = {.cidrs = {Net("203.0.113.0/24"), Net("2001:db8:1::/64")}}};
   Planner planner;
   std::vector<std::shared_ptr<const ServicePlan>> plans;
   for (const auto& [name, plan] : planner.Plan(store, {.all = true}, node, policy).services) plans.push_back(plan);

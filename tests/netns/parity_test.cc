@@ -88,6 +88,7 @@ std::vector<std::string> Blocks(const std::string& listing) {
       blocks.push_back(absl::StrCat(table, "\n", line));
       continue;
     }
+    if (absl::StartsWith(line, "\t\tgc-interval ")) continue;  // nft prints it, and cannot read it for a map
     absl::StrAppend(&block, line, "\n");
     if (line == "\t}") blocks.push_back(absl::StrCat(table, "\n", std::exchange(block, {})));
     if (line.empty() || line == "}") block.clear();
@@ -139,7 +140,8 @@ TEST_P(ParityTest, NftLoadsWhatDumpPrintsAndRunWouldChangeNothing) {
   if (absl::StrContains(dump.out, "# nft cannot read")) {
     const support::ProcessResult diff = Run(loaded, {"diff"});
     EXPECT_EQ(diff.exit_code, 1) << diff.err;
-    EXPECT_FALSE(absl::StrContains(diff.out, "map ") || absl::StrContains(diff.out, "set ")) << diff.out;
+    for (const char* kind : {"map ", "set "})
+      EXPECT_FALSE(absl::StrContains(diff.out, absl::StrCat("pointsman ", kind)));
     ASSERT_EQ(Run(loaded, {"run", "--once"}).exit_code, 0);
   }
   ExpectNoDifferences(loaded);

@@ -75,6 +75,14 @@ class Svc {
     service_.external_policy = TrafficPolicy::kLocal;
     return *this;
   }
+  Svc& Affinity(absl::Duration timeout) {
+    service_.client_ip_affinity = timeout;
+    return *this;
+  }
+  Svc& HealthCheckPort(uint16_t port) {
+    service_.health_check_node_port = port;
+    return *this;
+  }
   Svc& Created(absl::Time at) {
     service_.meta.creation = at;
     return *this;

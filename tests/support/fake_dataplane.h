@@ -37,6 +37,7 @@ class FakeDataplane : public Dataplane {
                         .generation = generation};
   }
   absl::StatusOr<Generation> CurrentGeneration() override { return generation; }
+  absl::StatusOr<uint64_t> CountedPackets() override { return counted; }
 
   // What somebody else does behind our back.
   void Meddle(const std::function<void(nft::Ruleset&)>& change) {
@@ -49,6 +50,7 @@ class FakeDataplane : public Dataplane {
   int observations = 0;
   int commits = 0;
   int transactions = 0;
+  uint64_t counted = 0;
   nft::ChangeSet last;
   std::vector<absl::Status> observe_faults;  // taken front to back, one a call
   std::vector<absl::Status> commit_faults;

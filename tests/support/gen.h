@@ -18,8 +18,10 @@ namespace pointsman::support {
 
 inline const char* Pick(std::vector<const char*> from) { return *rc::gen::elementOf(from); }
 
+// Now and then this node's own: an endpoint in the host's network.
 inline std::string ArbEndpointIp(Family family) {
-  const int n = *rc::gen::inRange(1, 12);
+  const int n = *rc::gen::inRange(0, 12);
+  if (n == 0) return family == Family::kIpv4 ? "192.0.2.200" : "2001:db8:9::1";
   return family == Family::kIpv4 ? absl::StrCat("203.0.113.", n) : absl::StrCat("2001:db8:1::", n);
 }
 
@@ -62,6 +64,7 @@ inline Service ArbService(const std::string& name, int number) {
   if (*rc::gen::inRange(0, 3) == 0) svc.SourceRange("192.0.2.192/26");
   if (*rc::gen::inRange(0, 3) == 0) svc.InternalLocal();
   if (*rc::gen::inRange(0, 2) == 0) svc.ExternalLocal();
+  if (*rc::gen::inRange(0, 3) == 0) svc.Affinity(absl::Seconds(*rc::gen::element(1, 10, 10800)));
   svc.Created(absl::UnixEpoch() + absl::Seconds(*rc::gen::inRange(0, 3)));
   return svc.Build();
 }
@@ -75,9 +78,21 @@ inline NodeInfo ArbNode() {
 
 inline Policy ArbPolicy() {
   Policy policy;
-  if (*rc::gen::inRange(0, 3) > 0) policy.pods.ipv4 = Net("203.0.113.0/24");
-  if (*rc::gen::inRange(0, 3) > 0) policy.pods.ipv6 = Net("2001:db8:1::/64");
+  switch (*rc::gen::inRange(0, 6)) {
+    case 0:
+      policy.pods.interface = "veth1";
+      break;
+    case 1:
+      policy.pods = {.interface = "veth", .interface_prefix = true};
+      break;
+    default:
+      if (*rc::gen::inRange(0, 3) > 0) policy.pods.cidrs = {Net("203.0.113.0/24")};
+      if (*rc::gen::inRange(0, 3) > 0) policy.pods.cidrs.push_back(Net("2001:db8:1::/64"));
+      break;
+  }
   policy.masquerade_all = *rc::gen::inRange(0, 4) == 0;
+  policy.close_unranged = *rc::gen::inRange(0, 2) == 0;
+  policy.clean_tcp = *rc::gen::inRange(0, 4) == 0;
   return policy;
 }
 
@@ -119,6 +134,7 @@ inline Packet ArbPacket(const std::vector<std::shared_ptr<const ServicePlan>>& p
   switch (*rc::gen::inRange(0, 4)) {
     case 0:
       packet.source = Ip(ArbEndpointIp(match.dest.family()));
+      packet.from_node = packet.source == Ip(v4 ? "192.0.2.200" : "2001:db8:9::1");
       break;
     case 1:
       packet.source = Ip(v4 ? "192.0.2.200" : "2001:db8:9::1");
@@ -131,6 +147,7 @@ inline Packet ArbPacket(const std::vector<std::shared_ptr<const ServicePlan>>& p
       packet.source = Ip(v4 ? "10.1.2.3" : "2001:db8:f::7");
       break;
   }
+  if (!packet.from_node) packet.in_interface = Pick({"", "eth0", "veth1", "veth12"});
   return packet;
 }
 

@@ -72,6 +72,11 @@ class RuleBuilder {
   RuleBuilder& CtDport() { return Load(nft::CtLoad{nft::CtLoad::Key::kProtoDst, true, next_}, 1); }
   RuleBuilder& Fib(uint32_t flags = 1) { return Load(nft::FibLoad{flags, 3, next_}, 1); }
   RuleBuilder& Random(uint32_t modulus) { return Load(nft::Numgen{modulus, next_}, 1); }
+  // A number as a field of a key: the mark with all its bits replaced. nf_tables has no shorter way that nft can list.
+  RuleBuilder& Const(uint32_t value) {
+    const nft::Reg reg = next_;
+    return Mark().Add(nft::Bitwise{reg, reg, 0, value});
+  }
   RuleBuilder& Frontend() { return Daddr().L4Proto().Dport(); }
   // `Frontend` as the key of an interval set.
   RuleBuilder& FrontendOfRanges() {
@@ -103,6 +108,7 @@ class RuleBuilder {
     if (data_slots > 0) dynset.data = static_cast<nft::Reg>(next_ - data_slots);
     return Say(std::move(dynset));
   }
+  RuleBuilder& Counted() { return Say(nft::Counter{}); }
   RuleBuilder& MarkBit(uint32_t bit) { return Mark().Or(bit).SetMark(); }
 
   RuleBuilder& Drop() { return To(nft::Verdict::Code::kDrop, ""); }
@@ -160,6 +166,8 @@ inline nft::Ruleset SampleRuleset(bool affinity) {
   using nft::Verdict;
   using Code = nft::Verdict::Code;
   constexpr uint32_t kMarkBit = 0x4000;
+  constexpr uint32_t kIdHigh = 0x1a2b3c4d;
+  constexpr uint32_t kIdLow = 0x00000005;
   nft::Ruleset ruleset;
   for (const Family family : kFamilies) {
     const bool v4 = family == Family::kIpv4;
@@ -253,7 +261,7 @@ inline nft::Ruleset SampleRuleset(bool affinity) {
         endpoints.elements[Cat({ip(20), Proto(kTcp), Port(80), Word(slot)})] = value;
       }
     }
-    nft::Set& affine = set("affinity", {.key = with({addr}, {addr, Field::kInetProto, Field::kInetService}),
+    nft::Set& affine = set("affinity", {.key = {addr, Field::kMark, Field::kMark},
                                         .data = {addr, Field::kInetService},
                                         .dynamic = true,
                                         .has_timeout = true,
@@ -261,8 +269,10 @@ inline nft::Ruleset SampleRuleset(bool affinity) {
                                         .size = 262144});
     if (affinity) affine.spec.gc_interval = absl::Minutes(1);
     set("aff_services", {.key = frontend, .verdicts = true});
-    set("aff_endpoints", {.key = with(frontend, {addr, Field::kInetService})})
-        .elements[Cat({ip(20), Proto(kTcp), Port(80), ip(101), Port(8080)})] = {};
+    set("aff_endpoints", {.key = {Field::kMark, Field::kMark, addr, Field::kInetService}})
+        .elements[Cat({Word(kIdHigh), Word(kIdLow), ip(101), Port(8080)})] = {};
+    nft::Set& marks = set("marks", {.key = {Field::kMark}});
+    for (const uint32_t mark : {0u, 0x100u, 0xffffffffu}) marks.elements[Word(mark)] = {};
 
     const auto chain = [&](const char* name, std::vector<nft::Rule> rules, std::optional<Hook> hook = {},
                            std::string comment = "") {
@@ -280,7 +290,9 @@ inline nft::Ruleset SampleRuleset(bool affinity) {
     chain("pick_1", {rule().Frontend().Random(1).DnatTo("endpoints"), rule().Goto("reject_it")});
     chain("pick_4", {rule().Frontend().Random(4).DnatTo("endpoints"), rule().Frontend().Random(2).DnatTo("endpoints"),
                      rule().Goto("reject_it")});
-    chain("aff_pick_4", {rule().Saddr().Frontend().DnatTo("affinity"), rule().Goto("pick_4")});
+    const auto id = [&](RuleBuilder builder) { return builder.Const(kIdHigh).Const(kIdLow); };
+    chain("aff_full", {id(rule()).Daddr().Dport().In("aff_endpoints").Counted().Return(), rule().Counted().Drop(),
+                       rule().Const(0).Const(0xffffffff).Daddr().Dport().In("aff_endpoints").Return()});
     chain("masq_pick_4", {rule().MarkBit(kMarkBit).Goto("pick_4")});
     chain("offcl_pick_1", {rule().Saddr().NotIn("pod_cidrs").MarkBit(kMarkBit), rule().Goto("pick_1")});
     chain("offcl_pick_4", {rule().Saddr().NotIn("pod_cidrs").MarkBit(kMarkBit), rule().Goto("pick_4")});
@@ -299,14 +311,16 @@ inline nft::Ruleset SampleRuleset(bool affinity) {
            rule().Saddr().Update(nft::Dynset::Op::kDelete, "seen", 0, absl::ZeroDuration())});
 
     if (affinity) {
-      table.sets["aff_services"].elements[front(20, kTcp, 80)] = verdict(Code::kJump, "aff_10800");
+      table.sets["aff_services"].elements[front(20, kTcp, 80)] = verdict(Code::kGoto, "aff_10800");
       const auto slots = static_cast<nft::Reg>(v4 ? 2 : 5);
-      chain("aff_stale", {rule().Saddr().OriginalFrontend().Daddr().Dport().Update(nft::Dynset::Op::kDelete, "affinity",
-                                                                                   slots, absl::ZeroDuration()),
-                          rule().Drop()});
-      chain("aff_10800", {rule().OriginalFrontend().Daddr().Dport().NotIn("aff_endpoints").Goto("aff_stale"),
-                          rule().Saddr().OriginalFrontend().Daddr().Dport().Update(nft::Dynset::Op::kUpdate, "affinity",
-                                                                                   slots, absl::Hours(3))});
+      const auto update = [&](RuleBuilder builder, nft::Dynset::Op op, absl::Duration timeout) {
+        return id(builder.Saddr()).Daddr().Dport().Update(op, "affinity", slots, timeout);
+      };
+      chain("aff_pick_4", {id(rule().Saddr()).DnatTo("affinity"), rule().Goto("pick_4")});
+      chain("aff_10800",
+            {update(id(rule()).Daddr().Dport().In("aff_endpoints"), nft::Dynset::Op::kUpdate, absl::Hours(3)).Return(),
+             rule().Goto("aff_stale")});
+      chain("aff_stale", {update(rule(), nft::Dynset::Op::kDelete, absl::ZeroDuration()), rule().Drop()});
       chain("input_dnat", {rule().OriginalFrontend().Vmap("aff_services")});
     }
 

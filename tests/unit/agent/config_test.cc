@@ -35,6 +35,13 @@ std::vector<std::string> Texts(const std::vector<IpAddr>& addrs) {
   return texts;
 }
 
+nft::BaseSettings SettingsOf(const Config& config, const Store& store = {}) {
+  Diagnostics diagnostics;
+  nft::BaseSettings settings = MakeBaseSettings(config, store, diagnostics);
+  EXPECT_THAT(diagnostics, IsEmpty());
+  return settings;
+}
+
 // --- Node port addresses ---
 
 const std::vector<std::string> kInterfaces = {"10.20.30.51", "100.200.201.1", "127.0.0.1",     "169.254.1.1",
@@ -170,7 +177,7 @@ TEST(MakeBaseSettingsTest, ServiceCidrsAreTheUnionOfFlagsAndObjects) {
   Store store;
   store.Apply(Batch({PutCidr("a", {"10.98.0.0/16", "fd01::/112"}), PutCidr("b", {"10.99.0.0/16"})}));
 
-  EXPECT_EQ(Cidrs(MakeBaseSettings(config, store)),
+  EXPECT_EQ(Cidrs(SettingsOf(config, store)),
             "10.96.0.0/16 10.97.0.0/16 10.98.0.0/16 10.99.0.0/16 fd00::/112 fd01::/112");
 }
 
@@ -179,42 +186,74 @@ TEST(MakeBaseSettingsTest, ARangeInsideAnotherIsLeftOut) {
   Store store;
   store.Apply(Batch({PutCidr("a", {"10.96.5.0/24", "10.96.0.0/16"})}));
 
-  EXPECT_EQ(Cidrs(MakeBaseSettings(config, store)), "10.96.0.0/12 10.112.0.0/16");
+  EXPECT_EQ(Cidrs(SettingsOf(config, store)), "10.96.0.0/12 10.112.0.0/16");
 }
 
 TEST(MakeBaseSettingsTest, TheSameRangeOfTwoObjectsOutlivesOneOfThem) {
   Store store;
   store.Apply(Batch({PutCidr("a", {"10.96.0.0/16"}), PutCidr("b", {"10.96.0.0/16"})}));
-  ASSERT_EQ(Cidrs(MakeBaseSettings({}, store)), "10.96.0.0/16");
+  ASSERT_EQ(Cidrs(SettingsOf({}, store)), "10.96.0.0/16");
 
   store.Apply(Batch({{{Kind::kServiceCidr, {"", "a"}}, nullptr}}));
 
-  EXPECT_EQ(Cidrs(MakeBaseSettings({}, store)), "10.96.0.0/16");
-}
-
-TEST(MakeBaseSettingsTest, AnUnreadableRangeCostsItself) {
-  Store store;
-  store.Apply(Batch({PutCidr("a", {"10.96/16", "10.97.0.0/16"})}));
-
-  EXPECT_EQ(Cidrs(MakeBaseSettings({}, store)), "10.97.0.0/16");
+  EXPECT_EQ(Cidrs(SettingsOf({}, store)), "10.96.0.0/16");
 }
 
 TEST(MakeBaseSettingsTest, TheMarkIsOneBit) {
   Config config;
-  EXPECT_EQ(MakeBaseSettings(config, {}).mark, 0x4000U);
+  EXPECT_EQ(SettingsOf(config).mark, 0x4000U);
 
   config.masquerade_bit = 31;
-  EXPECT_EQ(MakeBaseSettings(config, {}).mark, 0x80000000U);
+  EXPECT_EQ(SettingsOf(config).mark, 0x80000000U);
 }
 
 TEST(MakeBaseSettingsTest, ThePolicyIsTheConfigs) {
-  Config config{.masquerade_all = true};
-  config.cluster_cidr.ipv4 = Net("10.244.0.0/16");
+  const Config config{.masquerade_all = true, .close_unranged_vips = true, .clean_tcp = true, .affinity_size = 7};
 
-  const nft::BaseSettings settings = MakeBaseSettings(config, {});
+  const nft::BaseSettings settings = SettingsOf(config);
 
   EXPECT_TRUE(settings.policy.masquerade_all);
-  EXPECT_EQ(settings.policy.pods, config.cluster_cidr);
+  EXPECT_TRUE(settings.policy.close_unranged);
+  EXPECT_TRUE(settings.policy.clean_tcp);
+  EXPECT_EQ(settings.affinity_size, 7U);
+}
+
+TEST(MakeBaseSettingsTest, PodsAreWhereTheModeSays) {
+  Config config{.node_name = "n1",
+                .cluster_cidrs = {Net("10.245.0.0/16"), Net("10.244.0.0/16"), Net("fd00::/48"), Net("10.244.1.0/24")},
+                .pod_bridge_interface = "cbr0",
+                .pod_interface_name_prefix = "veth"};
+  Store store;
+  store.Apply(support::Batch(
+      {{{Kind::kNode, {"", "n1"}},
+        std::make_shared<const Object>(Node{.meta = {.name = {"", "n1"}}, .pod_cidrs = {"10.244.7.0/24", "oops"}})}}));
+
+  EXPECT_EQ(SettingsOf(config, store).policy.pods,
+            (LocalDetector{.cidrs = {Net("10.244.0.0/16"), Net("10.245.0.0/16"), Net("fd00::/48")}}));
+  config.detect_local_mode = DetectLocalMode::kNodeCidr;
+  EXPECT_EQ(SettingsOf(config, store).policy.pods, (LocalDetector{.cidrs = {Net("10.244.7.0/24")}}));
+  EXPECT_EQ(SettingsOf(config).policy.pods, LocalDetector{}) << "without the Node nothing is known of pods";
+  config.detect_local_mode = DetectLocalMode::kBridgeInterface;
+  EXPECT_EQ(SettingsOf(config, store).policy.pods, (LocalDetector{.interface = "cbr0"}));
+  config.detect_local_mode = DetectLocalMode::kInterfaceNamePrefix;
+  EXPECT_EQ(SettingsOf(config, store).policy.pods, (LocalDetector{.interface = "veth", .interface_prefix = true}));
+}
+
+TEST(MakeBaseSettingsTest, AServiceCidrThatCannotBeReadIsTold) {
+  Store store;
+  store.Apply(support::Batch({{{Kind::kServiceCidr, {"", "more"}},
+                               std::make_shared<const Object>(ServiceCidr{.meta = {.name = {"", "more"}},
+                                                                          .cidrs = {"10.96.0.0/16", "10.97.0.0"}})}}));
+  Diagnostics diagnostics;
+
+  const nft::BaseSettings settings = MakeBaseSettings({}, store, diagnostics);
+
+  EXPECT_THAT(settings.service_cidrs, ElementsAre(Net("10.96.0.0/16")));
+  ASSERT_EQ(diagnostics.size(), 1U);
+  EXPECT_EQ(
+      FormatDiagnostic(diagnostics[0]),
+      "error: ServiceCIDR more: spec.cidrs[1]: \"10.97.0.0\" is not a CIDR; unused addresses in it are not dropped "
+      "(write ADDRESS/PREFIX, as in 10.96.0.0/16)");
 }
 
 // --- Text ---
@@ -233,22 +272,6 @@ TEST(ParseCidrsTest, NamesWhatItCannotRead) {
 
   EXPECT_EQ(cidrs.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(cidrs.status().message()), HasSubstr("\"10.0.0.1\" is not a CIDR"));
-}
-
-TEST(ParseClusterCidrTest, TakesOneOfEachFamily) {
-  const auto both = ParseClusterCidr("fd00::/48,10.244.0.0/16");
-
-  ASSERT_TRUE(both.ok());
-  EXPECT_EQ(both->ipv4, Net("10.244.0.0/16"));
-  EXPECT_EQ(both->ipv6, Net("fd00::/48"));
-  EXPECT_EQ(*ParseClusterCidr(""), LocalDetector{}) << "nothing is known of pods";
-}
-
-TEST(ParseClusterCidrTest, RefusesTwoOfOneFamily) {
-  const auto two = ParseClusterCidr("10.244.0.0/16,10.245.0.0/16");
-
-  EXPECT_EQ(two.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(two.status().message()), HasSubstr("two IPv4 CIDRs: 10.244.0.0/16 and 10.245.0.0/16"));
 }
 
 }  // namespace

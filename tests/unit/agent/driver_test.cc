@@ -34,13 +34,20 @@ using ::testing::IsEmpty;
 template <typename Kernel = FakeDataplane>
 struct Agent {
   explicit Agent(Config config = {.node_name = "n1"})
-      : driver(
-            std::move(config), inbox, kernel,
-            [this](const Diagnostic& d) { diagnostics.push_back(FormatDiagnostic(d)); },
-            [this](const PassReport& report) { passes.push_back(report); },
-            [this](const absl::Status& status, const char* stage) {
-              errors.push_back(absl::StrCat(stage, ": ", std::string(status.message())));
-            }) {}
+      : driver(std::move(config), inbox, kernel,
+               {.diagnostic = [this](const Diagnostic& d) { diagnostics.push_back(FormatDiagnostic(d)); },
+                .pass = [this](const PassReport& report) { passes.push_back(report); },
+                .error =
+                    [this](const absl::Status& status, const char* stage) {
+                      errors.push_back(absl::StrCat(stage, ": ", std::string(status.message())));
+                    },
+                .clean =
+                    [this](std::vector<FlowCheck> checks) {
+                      for (const FlowCheck& check : checks) {
+                        cleaned.push_back(absl::StrCat(FormatMatch(check.frontend), " ", check.keep.size()));
+                      }
+                    },
+                .not_remembered = [this](uint64_t count) { not_remembered.push_back(count); }}) {}
 
   void Put(std::vector<ObjectChange> changes) {
     inbox.Put(std::move(changes), absl::Now());
@@ -62,7 +69,7 @@ struct Agent {
   }
   // What becomes of a packet.
   std::string Ask(const std::string& from, const std::string& to) {
-    const absl::StatusOr<Outcome> outcome = nft::Simulate(kernel.ruleset, Send(from, to));
+    const absl::StatusOr<Outcome> outcome = nft::Simulate(kernel.ruleset, {}, Send(from, to));
     return outcome.ok() ? FormatOutcome(*outcome) : std::string(outcome.status().message());
   }
   std::string ChainOf(const std::string& comment) {
@@ -77,6 +84,8 @@ struct Agent {
   std::vector<std::string> diagnostics;
   std::vector<PassReport> passes;
   std::vector<std::string> errors;
+  std::vector<std::string> cleaned;  // frontend, and how many may go on to serve its flows
+  std::vector<uint64_t> not_remembered;
   Driver driver;
 };
 
@@ -242,30 +251,124 @@ TEST(DriverTest, AgainstStrangersWhoNeverRestItGivesUpTheGuard) {
   EXPECT_THAT(agent.errors, IsEmpty());
 }
 
-// Will not let go of strangers' chains.
+// Will not let go of strangers' chains for some times.
 class Clinging : public FakeDataplane {
  public:
   absl::StatusOr<CommitReport> Commit(const nft::ChangeSet& changes, Generation guard) override {
     for (const nft::Op& op : changes) {
-      if (std::holds_alternative<nft::DeleteChain>(op)) return absl::FailedPreconditionError("in use");
+      if (std::holds_alternative<nft::DeleteChain>(op) && clings-- > 0) return absl::FailedPreconditionError("in use");
     }
     return FakeDataplane::Commit(changes, guard);
   }
+  int clings = 0;
 };
 
-TEST(DriverTest, ASweepThatFailsIsToldAndHoldsNothingUp) {
+TEST(DriverTest, ASweepThatFailsIsToldHoldsNothingUpAndIsDoneAgainAfterADelay) {
   Agent<Clinging> agent;
+  agent.kernel.clings = 3;
   agent.kernel.Meddle(AddForeignChain);
   agent.Put({Service("ns/web", "192.0.2.1")});
   agent.Sync();
-  agent.Settle();
 
-  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "reject");
+  const absl::Time now = absl::Now();
+  for (int i = 0; i < 2; ++i) agent.driver.Step(now);
+  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "reject") << "what matters is in";
   EXPECT_THAT(agent.errors, ElementsAre("sweep: in use"));
-  EXPECT_EQ(agent.driver.failures(), 0);
+  EXPECT_GT(agent.driver.Step(now), now) << "not at once";
+
+  agent.Settle();
+  EXPECT_THAT(agent.errors, ElementsAre("sweep: in use", "sweep: in use", "sweep: in use"));
+  EXPECT_FALSE(agent.kernel.ruleset.tables.at(Family::kIpv4).chains.contains("foreign"));
+}
+
+// --- Flows ---
+
+ObjectChange DnsService(const std::string& cluster_ip) { return Svc("ns/dns").ClusterIp(cluster_ip).Udp(53).Put(); }
+ObjectChange DnsEndpoints(const std::vector<std::string>& ips) {
+  Slice slice("ns/dns-1", "dns");
+  slice.Port(53, "", Protocol::kUdp);
+  for (const std::string& ip : ips) slice.Ready(ip);
+  return slice.Put();
+}
+
+TEST(DriverTest, FlowsAreCleanedAfterTheCommitThatMadeThemStaleAndNoOthers) {
+  const auto agent = Running();
+  agent->Put({DnsService("192.0.2.10"), DnsEndpoints({"203.0.113.1", "203.0.113.2"})});
+  agent->Settle();
+  EXPECT_THAT(agent->cleaned, ElementsAre("192.0.2.10:53/udp 2")) << "whoever bypassed the new frontend";
+  agent->cleaned.clear();
+
+  agent->Put({DnsEndpoints({"203.0.113.1", "203.0.113.2", "203.0.113.3"}), Endpoints("ns/web", 3)});
+  agent->Settle();
+  EXPECT_THAT(agent->cleaned, IsEmpty()) << "nobody's flow is stale, and TCP ends by itself";
+
+  agent->Put({DnsEndpoints({"203.0.113.3"})});
+  agent->Settle();
+  EXPECT_THAT(agent->cleaned, ElementsAre("192.0.2.10:53/udp 1"));
+  agent->cleaned.clear();
+
+  agent->Put({DnsService("192.0.2.11")});
+  agent->Settle();
+  EXPECT_THAT(agent->cleaned, ElementsAre("192.0.2.10:53/udp 0", "192.0.2.11:53/udp 1")) << "no slice has changed";
+}
+
+TEST(DriverTest, ACommitThatFailsDoesNotLoseItsCleaning) {
+  const auto agent = Running();
+  agent->Put({DnsService("192.0.2.10"), DnsEndpoints({"203.0.113.1", "203.0.113.2"})});
+  agent->Settle();
+  agent->cleaned.clear();
+  agent->kernel.commit_faults = {absl::UnavailableError("busy"), absl::AbortedError("moved")};
+
+  agent->Put({DnsEndpoints({"203.0.113.2"})});
+  agent->driver.Step(absl::Now());
+  EXPECT_THAT(agent->cleaned, IsEmpty()) << "the old endpoint may still be drawn";
+  agent->Settle();
+
+  EXPECT_THAT(agent->cleaned, ElementsAre("192.0.2.10:53/udp 1"));
+}
+
+// --- Affinity ---
+
+TEST(DriverTest, SaysWhenThereIsNoRoomToRememberClients) {
+  Agent agent;
+  agent.Put({Svc("ns/cart").ClusterIp("192.0.2.5").Tcp(80).Affinity(absl::Seconds(60)).Put()});
+  agent.Sync();
+  agent.Settle();
+  agent.LaterOn(absl::Minutes(1));
+  EXPECT_THAT(agent.not_remembered, IsEmpty());
+
+  agent.kernel.counted = 7;
+  agent.LaterOn(absl::Minutes(3));
+  agent.LaterOn(absl::Minutes(5));
+  EXPECT_THAT(agent.not_remembered, ElementsAre(7U)) << "told once";
+
+  agent.kernel.counted = 9;
+  agent.LaterOn(absl::Minutes(7));
+  EXPECT_THAT(agent.not_remembered, ElementsAre(7U, 2U));
 }
 
 // --- Failures ---
+
+TEST(DriverTest, AFirstCommitThatFailsIsTriedAgainByItselfAfterADelayThatGrows) {
+  Agent agent;
+  agent.kernel.commit_faults = {absl::UnavailableError("busy"), absl::UnavailableError("busy")};
+  agent.Put({Service("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
+  agent.Sync();
+
+  std::vector<absl::Duration> waits;
+  absl::Time now = absl::Now();
+  for (int i = 0; i < 20 && !agent.driver.idle(); ++i) {
+    const absl::Time next = agent.driver.Step(now);
+    if (next > now) {
+      waits.push_back(next - now);
+      now = next;
+    }
+  }
+
+  EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80") << "no event came to remind it";
+  ASSERT_EQ(waits.size(), 2U);
+  EXPECT_LT(waits[0], waits[1]);
+}
 
 TEST(DriverTest, ACommitThatFailsLosesNoChange) {
   const auto agent = Running();
@@ -464,7 +567,7 @@ TEST(DriverTest, AServiceCidrThatComesLaterIsHeededAtOnce) {
   agent->Put({{{Kind::kServiceCidr, cidr.meta.name}, std::make_shared<const Object>(cidr)}});
   agent->Settle();
 
-  EXPECT_EQ(agent->Ask("pod", "192.0.2.77:80"), "reject");
+  EXPECT_EQ(agent->Ask("pod", "192.0.2.77:80"), "drop");
   EXPECT_EQ(agent->kernel.observations, 1);
 }
 

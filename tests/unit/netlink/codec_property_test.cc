@@ -57,7 +57,7 @@ nft::Expr ArbExpr() {
   const auto meta_key = [] {
     return *rc::gen::element(MetaLoad::Key::kMark, MetaLoad::Key::kIifName, MetaLoad::Key::kL4Proto);
   };
-  switch (Below(15)) {
+  switch (Below(16)) {
     case 0:
       return nft::Payload{static_cast<nft::Payload::Base>(Below(3)), Any32(), Any32(), ArbReg()};
     case 1:
@@ -94,6 +94,8 @@ nft::Expr ArbExpr() {
     case 12:
       return nft::Immediate{ArbVerdict()};
     case 13:
+      return nft::Counter{Any32()};
+    case 14:
       return Sometimes() ? nft::Expr(nft::Dnat{ArbReg(), ArbReg()}) : nft::Expr(nft::Masquerade{Sometimes()});
     default:
       if (Sometimes()) return nft::Reject{nft::Reject::Type::kTcpReset, 0};
@@ -106,8 +108,8 @@ std::vector<Field> ArbFields(int least, int most) {
   const int count = *rc::gen::inRange(least, most + 1);
   fields.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) {
-    fields.push_back(
-        *rc::gen::element(Field::kInteger, Field::kIpv4Addr, Field::kIpv6Addr, Field::kInetProto, Field::kInetService));
+    fields.push_back(*rc::gen::element(Field::kInteger, Field::kIpv4Addr, Field::kIpv6Addr, Field::kInetProto,
+                                       Field::kInetService, Field::kMark));
   }
   return fields;
 }

@@ -89,6 +89,7 @@ TEST(CodecTest, EveryExpressionSurvivesTheBytes) {
       nft::Dynset{nft::Dynset::Op::kAdd, "d", 0, {}, absl::ZeroDuration()},
       nft::Dynset{nft::Dynset::Op::kUpdate, "d", 1, nft::Reg{0}, absl::Milliseconds(1)},
       nft::Dynset{nft::Dynset::Op::kDelete, "d", 15, nft::Reg{11}, absl::Hours(24 * 365)},
+      nft::Counter{},
       nft::Immediate{{Verdict::Code::kDrop, ""}},
       nft::Immediate{{Verdict::Code::kAccept, ""}},
       nft::Immediate{{Verdict::Code::kContinue, ""}},
@@ -119,11 +120,21 @@ TEST(FieldsTest, AreNumberedAsNftNumbersThem) {
   EXPECT_EQ(FieldsBytes(fields), 16U);
   EXPECT_EQ(FieldsBytes({Field::kInetService}), 2U) << "alone it is not padded";
   EXPECT_EQ(FieldsBytes({Field::kIpv6Addr, Field::kInetProto}), 20U);
+  EXPECT_EQ(FieldsBytes({Field::kMark, Field::kMark, Field::kIpv6Addr, Field::kInetService}), 28U);
   EXPECT_EQ(FieldsBytes({Field::kIpv6Addr, static_cast<Field>(41)}), 0U);
   EXPECT_THAT(FieldsOf(0), IsEmpty());
 }
 
 // --- what the kernel adds --------------------------------------------------------------------------------------------
+
+TEST(DecodeTest, ACounterSaysWhatItHasCountedAndIsTheSameRuleStill) {
+  const nft::Expr counter =
+      Decoded("counter", Data({{NFTA_COUNTER_BYTES, "0000000000000fff"}, {NFTA_COUNTER_PACKETS, "0000000100000002"}}));
+  ASSERT_TRUE(std::holds_alternative<nft::Counter>(counter));
+  EXPECT_EQ(std::get<nft::Counter>(counter).packets, 0x100000002U);
+  EXPECT_EQ(counter, nft::Expr(nft::Counter{}));
+  EXPECT_EQ(std::get<nft::Counter>(Decoded("counter", Data({}))).packets, 0U);
+}
 
 TEST(DecodeTest, RegistersHaveTwoNames) {
   const auto load = [](const char* reg) { return Data({{NFTA_META_KEY, "00000003"}, {NFTA_META_DREG, reg}}); };
@@ -247,7 +258,7 @@ TEST(DecodeTest, WhatWeDoNotModelIsForeignAndKeepsItsAttributes) {
     const char* name;
     Message data;
   } table[] = {
-      {"unknown expression", "counter", Data({{1, "0000000000000000"}, {2, "0000000000000001"}})},
+      {"unknown expression", "quota", Data({{1, "0000000000000000"}, {2, "00000001"}})},
       {"payload written", "payload", Data({{NFTA_PAYLOAD_SREG, "00000001"}, {NFTA_PAYLOAD_BASE, "00000001"}})},
       {"payload of an inner header", "payload",
        Data({{NFTA_PAYLOAD_DREG, "00000001"}, {NFTA_PAYLOAD_BASE, "00000003"}})},
@@ -317,7 +328,7 @@ TEST(DecodeTest, WhatWeDoNotModelIsForeignAndKeepsItsAttributes) {
     ASSERT_TRUE(std::holds_alternative<nft::Foreign>(expr)) << row.what;
     EXPECT_EQ(std::get<nft::Foreign>(expr).name, row.name);
   }
-  EXPECT_EQ(std::get<nft::Foreign>(Decoded("counter", table[0].data)).text, "1=0000000000000000 2=0000000000000001");
+  EXPECT_EQ(std::get<nft::Foreign>(Decoded("quota", table[0].data)).text, "1=0000000000000000 2=00000001");
 }
 
 Message Named(uint16_t type, std::initializer_list<std::pair<uint16_t, const char*>> attributes,

@@ -39,6 +39,8 @@ std::string Describe(const ServicePort& port) {
   AppendList(text, "external", port.external_ips, FormatIp);
   AppendList(text, "vip", port.load_balancer_ips, FormatIp);
   AppendList(text, "from", port.source_ranges, FormatCidr);
+  if (port.ranged_elsewhere) absl::StrAppend(&text, " from elsewhere");
+  if (port.health_check_node_port != 0) absl::StrAppend(&text, " health=", port.health_check_node_port);
   if (port.internal_policy == TrafficPolicy::kLocal) absl::StrAppend(&text, " itp=local");
   if (port.external_policy == TrafficPolicy::kLocal) absl::StrAppend(&text, " etp=local");
   if (port.affinity) absl::StrAppend(&text, " sticky=", absl::FormatDuration(*port.affinity));
@@ -275,9 +277,9 @@ std::vector<ServiceRow> ServiceRows() {
        {http + " vip=1.2.3.4 from=10.1.2.0/28"},
        {}},
       {"RangesOfTheOtherFamily",
-       "L11: leave this family open",
+       "L11: say nothing of this family",
        dual().Vip("1.2.3.4").Vip("2001:db8::7").SourceRange("10.1.2.0/28").Build(),
-       {http + " vip=1.2.3.4 from=10.1.2.0/28", "[fd00::41]:80/tcp http vip=2001:db8::7"},
+       {http + " vip=1.2.3.4 from=10.1.2.0/28", "[fd00::41]:80/tcp http vip=2001:db8::7 from elsewhere"},
        {}},
       {"UnreadableRange",
        "a readable one of the family is left: that one counts, nobody else gets in",
@@ -285,19 +287,19 @@ std::vector<ServiceRow> ServiceRows() {
        {http + " vip=1.2.3.4 from=10.1.2.0/28"},
        {"spec.loadBalancerSourceRanges[1]"}},
       {"UnreadableOnlyRange",
-       "a typing error must not open the address to everyone",
+       "there are ranges, but none that says anything of this family; what that means the policy decides",
        web().Vip("1.2.3.4").SourceRange("10.1.3.0").Build(),
-       {http},
-       {"spec.loadBalancerSourceRanges[0]", "spec.loadBalancerSourceRanges"}},
+       {http + " vip=1.2.3.4 from elsewhere"},
+       {"spec.loadBalancerSourceRanges[0]"}},
       {"UnreadableRangeOfEitherFamily",
-       "nobody knows which family was meant: both close unless they have another range",
+       "nobody knows which family was meant",
        dual().Vip("1.2.3.4").Vip("2001:db8::7").SourceRange("10.1.2.0/28").SourceRange("x").Build(),
-       {http + " vip=1.2.3.4 from=10.1.2.0/28", "[fd00::41]:80/tcp http"},
-       {"spec.loadBalancerSourceRanges[1]", "spec.loadBalancerSourceRanges"}},
+       {http + " vip=1.2.3.4 from=10.1.2.0/28", "[fd00::41]:80/tcp http vip=2001:db8::7 from elsewhere"},
+       {"spec.loadBalancerSourceRanges[1]"}},
       {"UnreadableRangeWithoutVip",
        "nothing to close",
        web().SourceRange("x").Build(),
-       {http},
+       {http + " from elsewhere"},
        {"spec.loadBalancerSourceRanges[0]"}},
 
       // Policies.
@@ -321,6 +323,21 @@ std::vector<ServiceRow> ServiceRows() {
       {"ExternalLocalOfLoadBalancer",
        "takes external traffic, even before it has an address",
        web().Type(ServiceType::kLoadBalancer).ExternalLocal().Build(),
+       {http + " etp=local"},
+       {"spec.healthCheckNodePort"}},
+      {"HealthCheck",
+       "S06: of a load balancer with external policy Local",
+       web().Type(ServiceType::kLoadBalancer).ExternalLocal().HealthCheckPort(345).Build(),
+       {http + " health=345 etp=local"},
+       {}},
+      {"HealthCheckOfClusterPolicy",
+       "S16: nobody asks",
+       web().Type(ServiceType::kLoadBalancer).HealthCheckPort(345).Build(),
+       {http},
+       {}},
+      {"HealthCheckOfNodePort",
+       "nor here",
+       web().Type(ServiceType::kNodePort).ExternalLocal().HealthCheckPort(345).Build(),
        {http + " etp=local"},
        {}},
       {"Affinity",
@@ -355,7 +372,7 @@ TEST(BuildServiceTest, AComplaintNamesTheObjectTheFieldAndTheEffect) {
   const BuiltService built =
       BuildService(Svc("ns/web").ClusterIp("172.30.0.41").Tcp(80).Vip("1.2.3.4").SourceRange("10.1.3.0").Build(), {});
 
-  ASSERT_EQ(built.diagnostics.size(), 2U);
+  ASSERT_EQ(built.diagnostics.size(), 1U);
   EXPECT_EQ(
       FormatDiagnostic(built.diagnostics[0]),
       "error: Service ns/web: spec.loadBalancerSourceRanges[0]: \"10.1.3.0\" is not a CIDR; this range admits nobody "

@@ -204,7 +204,15 @@ TEST(ChooseEndpointsTest, AnEndpointOfTheLocalListOnlyMayBeItsOwnClientToo) {
   const EndpointChoice choice = ChooseEndpoints(Port("CL+", "e1 R L z:a; e2 R z:b", "n"), node);
 
   ASSERT_EQ(Names(choice.cluster), "e2");
-  EXPECT_THAT(choice.hairpin, ElementsAre(Ip("10.0.0.1")));
+  EXPECT_THAT(choice.hairpin, ElementsAre(Ip("10.0.0.1"), Ip("10.0.0.2")));
+}
+
+TEST(ChooseEndpointsTest, APodOfAnotherNodeMayComeBackToItselfThroughAShortCut) {
+  const NodeInfo node{.name = "n"};
+
+  // Under external policy Local its address is kept; under Cluster it is rewritten on every way.
+  EXPECT_THAT(ChooseEndpoints(Port("CL+", "e1 R", "n"), node).hairpin, ElementsAre(Ip("10.0.0.1")));
+  EXPECT_THAT(ChooseEndpoints(Port("CC+", "e1 R", "n"), node).hairpin, IsEmpty());
 }
 
 TEST(ChooseEndpointsTest, TwoPortsOfOneAddressAreOneHairpin) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -107,12 +109,12 @@ std::vector<LayoutRow> LayoutRows() {
                        "frontends 192.0.2.1:80/tcp > ext_local \"ns/web:http\""})},
       {"Fenced",
        "the fence first; the ranges in full",
-       {.snat = Snat::kAlways, .allow = ranges},
+       {.snat = Snat::kAlways, .fenced = true, .allow = ranges},
        after(cluster, {"frontends 192.0.2.1:80/tcp > fw \"ns/web:http\"", "fw_next 192.0.2.1:80/tcp > masq_pick_2",
                        sources[0], sources[1]})},
       {"FencedExternalLocal",
        "the fence, then by who asks",
-       {.scope = Scope::kExternalLocal, .allow = ranges},
+       {.scope = Scope::kExternalLocal, .fenced = true, .allow = ranges},
        after(cluster, {local, "ext_external 192.0.2.1:80/tcp > local_pick_1", "ext_internal 192.0.2.1:80/tcp > pick_2",
                        "frontends 192.0.2.1:80/tcp > fw \"ns/web:http\"", "fw_next 192.0.2.1:80/tcp > ext_local",
                        sources[0], sources[1]})},
@@ -345,7 +347,7 @@ TEST(CompileServiceTest, ShrinkingLeavesListsThatAreMoreThanAQuarterFull) {
 }
 
 TEST(CompileServiceTest, TheClassIsRememberedBehindAFenceAndBehindExternalLocal) {
-  const Action fenced = {.snat = Snat::kAlways, .allow = {Net("10.0.0.0/8")}};
+  const Action fenced = {.snat = Snat::kAlways, .fenced = true, .allow = {Net("10.0.0.0/8")}};
   const Action by_sender = {.scope = Scope::kExternalLocal};
 
   const Fragment behind_fence = Compile(PlanOf(fenced, Many(2)), Compile(PlanOf(fenced, Many(8))));
@@ -388,17 +390,97 @@ TEST(CompileServiceTest, EqualPlansWithEqualHistoriesGiveEqualFragments) {
   EXPECT_EQ(Compile(PlanOf({}, Endpoints("adghi")), history), Compile(PlanOf({}, Endpoints("adghi")), history));
 }
 
+// --- Session affinity ---
+
+// The elements of affinity alone: "aff_services 10.0.0.1:80/tcp > CHAIN", and how many may be remembered by which id.
+std::vector<std::string> AffinityLines(const Fragment& fragment) {
+  std::vector<std::string> lines;
+  std::map<std::string, int> endpoints;
+  for (const SetElement& e : fragment.elements) {
+    if (absl::string_view(e.set) == kAffEndpoints) {
+      ++endpoints[absl::BytesToHexString(
+          absl::string_view(reinterpret_cast<const char*>(e.element.key.data()), 2 * sizeof(uint32_t)))];
+    } else if (const auto* verdict = std::get_if<Verdict>(&e.element.value.data)) {
+      lines.push_back(
+          absl::StrCat(e.set, " ", verdict->code == Verdict::Code::kJump ? "jump " : "goto ", verdict->chain));
+    }
+  }
+  for (const auto& [id, count] : endpoints) lines.push_back(absl::StrCat(count, " to stay with"));
+  return lines;
+}
+
+TEST(CompileServiceTest, AffinityAsksTheMemoryFirstAndFillsItAfterwards) {
+  const AffinityId id = AffinityOf({{"ns", "web"}, "http", Protocol::kTcp}, /*local=*/false);
+  const AffinityId here = AffinityOf({{"ns", "web"}, "http", Protocol::kTcp}, /*local=*/true);
+  const std::string hex = absl::StrCat(absl::Hex(id, absl::kZeroPad16));
+  const std::string hex_here = absl::StrCat(absl::Hex(here, absl::kZeroPad16));
+  const auto compile = [](Action action) {
+    action.affinity = absl::Seconds(60);
+    return AffinityLines(Compile(PlanOf(action, Endpoints("ab"), Endpoints("a"))));
+  };
+  ASSERT_EQ(here, id + 1) << "the local list is remembered apart";
+
+  EXPECT_THAT(
+      compile({.snat = Snat::kAlways}),
+      ElementsAre("aff_services jump aff_60_" + hex, "frontends goto masq_aff_" + hex + "_pick_2", "2 to stay with"));
+  EXPECT_THAT(compile({.scope = Scope::kLocal}),
+              ElementsAre("aff_services jump aff_60_" + hex_here, "frontends goto aff_" + hex_here + "_local_pick_1",
+                          "1 to stay with"));
+  EXPECT_THAT(compile({.scope = Scope::kExternalLocal}),
+              ElementsAre("aff_services jump aff_ext_60_" + hex, "ext_external goto aff_" + hex_here + "_local_pick_1",
+                          "ext_internal goto aff_" + hex + "_pick_2", "frontends goto ext_local", "2 to stay with",
+                          "1 to stay with"));
+}
+
+TEST(CompileServiceTest, AllAddressesOfAPortShareOneMemory) {
+  ServicePlan plan = PlanOf({.affinity = absl::Hours(3)}, Endpoints("abc"));
+  plan.ports[0].frontends.push_back({{Ip("198.51.100.1"), Protocol::kTcp, 30080}, {.affinity = absl::Hours(3)}, true});
+  ServicePlan other = PlanOf({.affinity = absl::Hours(3)}, Endpoints("abc"));
+  other.ports[0].name.protocol = Protocol::kUdp;
+
+  const std::vector<std::string> lines = AffinityLines(Compile(plan));
+
+  EXPECT_EQ(lines[0], lines[1]) << "both lead to the same chain";
+  EXPECT_EQ(lines.back(), "3 to stay with") << "the endpoints are not repeated";
+  EXPECT_NE(AffinityLines(Compile(other))[0], lines[0]) << "another port is another memory";
+}
+
 // --- Names ---
 
+TEST(RecordChainTest, ANameIsReadOnlyIfItIsWrittenLikeThat) {
+  for (const char* name : {"aff_1_0123456789abcdef", "aff_86400_0000000000000000", "aff_ext_60_ffffffffffffffff"}) {
+    ASSERT_TRUE(ParseRecordChain(name).has_value()) << name;
+    EXPECT_EQ(FormatRecordChain(*ParseRecordChain(name)), name);
+    EXPECT_TRUE(ForAffinity(name));
+  }
+  for (const char* name :
+       {"aff_0_0123456789abcdef", "aff_060_0123456789abcdef", "aff_60_0123456789ABCDEF", "aff_60_0123",
+        "aff_60_0123456789abcdef0", "aff_ext_0123456789abcdef", "aff_", "pick_1", "aff_0123456789abcdef_pick_1"}) {
+    EXPECT_FALSE(ParseRecordChain(name).has_value()) << name;
+  }
+}
+
+TEST(ChainsTest, AChainComesWithThoseItGoesOnTo) {
+  EXPECT_THAT(WithTargets("pick_4"), ElementsAre("pick_4"));
+  EXPECT_THAT(WithTargets("masq_local_pick_4"), ElementsAre("masq_local_pick_4", "local_pick_4"));
+  EXPECT_THAT(WithTargets("offcl_aff_0123456789abcdef_pick_4"),
+              ElementsAre("offcl_aff_0123456789abcdef_pick_4", "aff_0123456789abcdef_pick_4", "pick_4"));
+  EXPECT_THAT(WithTargets("aff_ext_60_0123456789abcdee"),
+              ElementsAre("aff_ext_60_0123456789abcdee", "aff_60_0123456789abcdee", "aff_60_0123456789abcdef"));
+  EXPECT_FALSE(MadeOnDemand("services"));
+}
+
 TEST(PickChainTest, ANameIsReadOnlyIfItIsWrittenLikeThat) {
-  for (const char* name : {"pick_1", "masq_pick_2", "offcl_pick_4", "local_pick_1", "masq_local_pick_1024",
-                           "offcl_local_pick_8", "pick_1048576"}) {
+  for (const char* name :
+       {"pick_1", "masq_pick_2", "offcl_pick_4", "local_pick_1", "masq_local_pick_1024", "offcl_local_pick_8",
+        "pick_1048576", "aff_0123456789abcdef_pick_1", "masq_aff_0123456789abcdef_local_pick_2"}) {
     ASSERT_TRUE(ParsePickChain(name).has_value()) << name;
     EXPECT_EQ(FormatPickChain(*ParsePickChain(name)), name);
   }
   for (const char* name :
        {"", "pick", "pick_", "pick_0", "pick_3", "pick_04", "pick_+4", "pick_ 4", "pick_2097152", "pick_4294967296",
-        "local_masq_pick_1", "masq_offcl_pick_1", "Pick_1", "pick_1x", "services"}) {
+        "local_masq_pick_1", "masq_offcl_pick_1", "Pick_1", "pick_1x", "services", "aff_pick_1", "aff_0123_pick_1",
+        "aff_0123456789ABCDEF_pick_1", "local_aff_0123456789abcdef_pick_1"}) {
     EXPECT_FALSE(ParsePickChain(name).has_value()) << name;
   }
 }

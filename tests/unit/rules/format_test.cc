@@ -103,6 +103,22 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"numgen":{"mode":"random","mod":4,"offset":0}}]},"data":"@endpoints"}}}}])"},
         RuleCase{k6, R(k6).Saddr().Frontend().DnatTo("affinity"),
                  "dnat ip6 to ip6 saddr . ip6 daddr . meta l4proto . th dport map @affinity", ""},
+        RuleCase{
+            k4, R().Saddr().Const(0x1a2b3c4d).Const(5).DnatTo("affinity"),
+            "dnat ip to ip saddr . meta mark & 0x1a2b3c4d | 0x1a2b3c4d . meta mark & 0x00000005 | 0x00000005 map "
+            "@affinity",
+            R"([{"dnat":{"family":"ip","addr":{"map":{"key":{"concat":[{"payload":{"protocol":"ip","field":"saddr"}},)"
+            R"({"|":[{"&":[{"meta":{"key":"mark"}},439041101]},439041101]},)"
+            R"({"|":[{"&":[{"meta":{"key":"mark"}},5]},5]}]},"data":"@affinity"}}}}])"},
+        // The ends of the range, where one of the two steps is nothing.
+        RuleCase{
+            k6, R(k6).Const(0).Const(0xffffffff).Daddr().Dport().In("aff_endpoints").Counted().Return(),
+            "meta mark & 0x00000000 . meta mark | 0xffffffff . ip6 daddr . th dport @aff_endpoints counter packets "
+            "0 bytes 0 return",
+            R"([{"match":{"op":"==","left":{"concat":[{"&":[{"meta":{"key":"mark"}},0]},)"
+            R"({"|":[{"meta":{"key":"mark"}},4294967295]},{"payload":{"protocol":"ip6","field":"daddr"}},)"
+            R"({"payload":{"protocol":"th","field":"dport"}}]},"right":"@aff_endpoints"}},)"
+            R"({"counter":{"packets":0,"bytes":0}},{"return":null}])"},
         RuleCase{k4, R().OriginalFrontend().Vmap("aff_services"),
                  "ct original ip daddr . meta l4proto . ct original proto-dst vmap @aff_services",
                  R"([{"vmap":{"key":{"concat":[{"ct":{"key":"ip daddr","dir":"original"}},{"meta":{"key":"l4proto"}},)"
@@ -132,6 +148,18 @@ INSTANTIATE_TEST_SUITE_P(
                                                                          absl::ZeroDuration()),
                  "delete @affinity { ip6 saddr . ct original ip6 daddr . meta l4proto . ct original proto-dst : "
                  "ip6 daddr . th dport }",
+                 ""},
+        RuleCase{k6,
+                 R(k6)
+                     .Saddr()
+                     .Const(0x1a2b3c4d)
+                     .Const(5)
+                     .Daddr()
+                     .Dport()
+                     .Update(Dynset::Op::kUpdate, "affinity", 5, absl::Seconds(10))
+                     .Return(),
+                 "update @affinity { ip6 saddr . meta mark & 0x1a2b3c4d | 0x1a2b3c4d . meta mark & 0x00000005 | "
+                 "0x00000005 timeout 10s : ip6 daddr . th dport } return",
                  ""},
         RuleCase{k4, R().Saddr().Update(Dynset::Op::kAdd, "seen", 0, absl::ZeroDuration()), "add @seen { ip saddr }",
                  R"([{"set":{"op":"add","elem":{"payload":{"protocol":"ip","field":"saddr"}},"set":"@seen"}}])"},
@@ -188,7 +216,11 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{k4, R().Sport().IsNot(Port(7)), "th sport != 7", ""},
         RuleCase{k4, R().Iifname().Is(Ifname("eth0")), "iifname \"eth0\"",
                  R"([{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"eth0"}}])"},
+        RuleCase{k4, R().Iifname().IsNot(Ifname("br0")), "iifname != \"br0\"",
+                 R"([{"match":{"op":"!=","left":{"meta":{"key":"iifname"}},"right":"br0"}}])"},
         RuleCase{k4, R().Iifname().IsNot(Bytes{'c', 'a', 'l', 'i'}), "iifname != \"cali*\"", ""},
+        RuleCase{k4, R().Iifname().Is(Bytes{'v', 'e', 't', 'h'}), "iifname \"veth*\"",
+                 R"([{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"veth*"}}])"},
         RuleCase{k4, R().Iifname().Is(Ifname("eth*")), "iifname \"eth\\*\"", ""}));
 
 INSTANTIATE_TEST_SUITE_P(
@@ -311,7 +343,7 @@ TEST(FormatRuleTest, AnyMixOfExpressionsIsOneLine) {
   const auto below = [&random](uint32_t n) { return static_cast<uint32_t>(random() % n); };
   const auto reg = [&] { return static_cast<Reg>(below(8) == 0 ? below(256) : below(3) == 0 ? below(16) : 0); };
   const auto make = [&]() -> Expr {
-    switch (below(16)) {
+    switch (below(17)) {
       case 0:
         return Payload{static_cast<Payload::Base>(below(4)), below(8) * 4, 1u << below(6), reg()};
       case 1:
@@ -348,6 +380,8 @@ TEST(FormatRuleTest, AnyMixOfExpressionsIsOneLine) {
       case 13:
         return Dnat{reg(), reg()};
       case 14:
+        return Counter{below(9)};
+      case 15:
         return Masquerade{below(2) == 0};
       default:
         return Reject{static_cast<Reject::Type>(below(3)), static_cast<uint8_t>(below(5))};
@@ -432,6 +466,11 @@ INSTANTIATE_TEST_SUITE_P(
         ElementCase{{.key = {Field::kInetProto}}, {Proto(kSctp), {}}, "sctp", R"("sctp")"},
         ElementCase{{.key = {Field::kInetProto}}, {Proto(47), {}}, "47", "47"},
         ElementCase{{.key = {Field::kInteger}}, {Word(300), {}}, "300", "300"},
+        ElementCase{{.key = {Field::kMark}}, {Word(0x1a2b3c4d), {}}, "0x1a2b3c4d", "439041101"},
+        ElementCase{{.key = {Field::kMark, Field::kMark, Field::kIpv4Addr, Field::kInetService}},
+                    {Cat({Word(0x100), Word(0), Ip("192.0.2.1"), Port(80)}), {}},
+                    "0x00000100 . 0x00000000 . 192.0.2.1 . 80",
+                    R"({"concat":[256,0,"192.0.2.1",80]})"},
         ElementCase{{.key = kFrontend, .verdicts = true},
                     {Cat({Ip("192.0.2.1"), Proto(kTcp), Port(80)}),
                      {.data = Verdict{Verdict::Code::kGoto, "pick_4"}, .comment = "shop/web:http"}},
@@ -626,6 +665,40 @@ TEST(FormatTextTest, MarksWhatNftCannotReadBack) {
 	}
 }
 )");
+}
+
+TEST(FormatTextTest, MarksTheRulesThatNftCannotReadBackAndNoOther) {
+  const auto update = [](RuleBuilder rule, bool v4) {
+    return rule.Saddr().Const(1).Const(2).Daddr().Dport().Update(Dynset::Op::kUpdate, "m", v4 ? 2 : 5,
+                                                                 absl::Seconds(9));
+  };
+  const struct {
+    const char* why;
+    Family family;
+    Rule rule;
+    bool marked;
+  } table[] = {
+      {"a computed field", k4, R().Const(1).Daddr().Dport().In("s").Counted().Return(), false},
+      {"a computed field in the key of a dnat", k4, R().L4Proto().Is(Proto(kTcp)).Saddr().Const(1).DnatTo("m"), true},
+      {"it comes first", k4, R().L4Proto().Is(Proto(kTcp)).Const(1).Saddr().DnatTo("m"), false},
+      {"no protocol in a dnat", k4, R().Saddr().Dport().DnatTo("m"), true},
+      {"the protocol is in the key", k4, R().Saddr().L4Proto().Dport().DnatTo("m"), false},
+      {"the protocol is known", k4, R().L4Proto().Is(Proto(kTcp)).Saddr().Dport().DnatTo("m"), false},
+      {"some other protocol", k4, R().L4Proto().IsNot(Proto(kTcp)).Saddr().Dport().DnatTo("m"), true},
+      {"a short key and short data", k4, update(R(), true), false},
+      {"a long key", k6, update(R(k6), false), true},
+      {"long data", k6, R(k6).Mark().Daddr().Dport().Update(Dynset::Op::kAdd, "m", 5, absl::ZeroDuration()), true},
+      {"a long key of a set", k6, R(k6).Saddr().Mark().Update(Dynset::Op::kAdd, "s", 0, absl::ZeroDuration()), false},
+      {"a long name", k4, R().Iifname().Is(Ifname("abcdefghijklmno")).Drop(), false},
+      {"a long beginning of one", k4, R().Iifname().Is(Bytes(14, 'a')).Drop(), false},
+      {"too long with its asterisk", k4, R().Iifname().Is(Bytes(15, 'a')).Drop(), true},
+      {"an original port", k4, R().Saddr().OriginalFrontend().In("s"), true},
+  };
+  for (const auto& row : table) {
+    const std::string text = FormatChanges({AddRule{row.family, "c", row.rule}});
+    EXPECT_EQ(absl::StartsWith(text, "# nft cannot read this rule back"), row.marked) << row.why << ": " << text;
+    EXPECT_EQ(absl::StartsWith(text, "add rule "), !row.marked) << row.why << ": " << text;
+  }
 }
 
 TEST(FormatTextTest, SaysWhenElementsAreMissingOrStrange) {

@@ -2,6 +2,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -11,6 +14,7 @@
 namespace pointsman {
 namespace {
 
+using support::At;
 using support::Ip;
 using support::Name;
 using support::Net;
@@ -29,7 +33,7 @@ NodeInfo ThisNode() {
   return node;
 }
 
-Policy Pods() { return {.pods = {.ipv4 = Net("203.0.113.0/24"), .ipv6 = {}}}; }
+Policy Pods() { return {.pods = {.cidrs = {Net("203.0.113.0/24")}}}; }
 Policy MasqueradeAll() {
   Policy policy = Pods();
   policy.masquerade_all = true;
@@ -81,6 +85,8 @@ std::vector<Row> Rows() {
   const std::string head = "ns/web:http tcp\n";
   const std::string both =
       "  cluster: 203.0.113.1:8080 203.0.113.2:8080\n  local: 203.0.113.1:8080\n  hairpin: 203.0.113.1\n";
+  const std::string short_cut =
+      "  cluster: 203.0.113.1:8080 203.0.113.2:8080\n  local: 203.0.113.1:8080\n  hairpin: 203.0.113.1 203.0.113.2\n";
   return {
       // SNAT of cluster IPs.
       {"NoDetector", "nobody can be told from a pod", web().Build(), {}, head + "  192.0.2.1:80/tcp -> cluster\n"},
@@ -89,7 +95,7 @@ std::vector<Row> Rows() {
       {"DetectorOfTheOtherFamily",
        "says nothing about IPv4",
        web().Build(),
-       {.pods = {.ipv4 = {}, .ipv6 = Net("2001:db8::/64")}},
+       {.pods = {.cidrs = {Net("2001:db8::/64")}}},
        head + "  192.0.2.1:80/tcp -> cluster\n"},
       {"MasqueradeAll", "everyone", web().Build(), MasqueradeAll(), head + "  192.0.2.1:80/tcp -> cluster, snat\n"},
       {"MasqueradeAllWithoutDetector",
@@ -131,10 +137,11 @@ std::vector<Row> Rows() {
        head + "  192.0.2.1:80/tcp -> cluster, snat outside pods\n"
               "  198.51.100.1:80/tcp -> inside cluster, outside local\n"
               "  198.51.100.2:80/tcp -> inside cluster, outside local\n",
-       both},
+       short_cut},
       {"ExternalLocalAndMasqueradeAll", "masqueradeAll is about cluster IPs",
        web().ExternalLocal().Vip("198.51.100.2").Build(), MasqueradeAll(),
-       head + "  192.0.2.1:80/tcp -> cluster, snat\n  198.51.100.2:80/tcp -> inside cluster, outside local\n", both},
+       head + "  192.0.2.1:80/tcp -> cluster, snat\n  198.51.100.2:80/tcp -> inside cluster, outside local\n",
+       short_cut},
       {"ExternalLocalWithoutExternalAddress",
        "nothing to apply it to",
        web().Type(ServiceType::kLoadBalancer).ExternalLocal().Build(),
@@ -207,8 +214,118 @@ TEST(PlanServiceTest, AffinityGoesToEveryFrontend) {
   for (const PortPlan& port : planned.plan.ports) {
     for (const Frontend& frontend : port.frontends) EXPECT_EQ(frontend.action.affinity, absl::Minutes(10));
   }
-  EXPECT_LE(planned.diagnostics.size(), 1U) << "whatever there is to say, it is said once a Service";
+  EXPECT_THAT(planned.diagnostics, IsEmpty());
 }
+
+TEST(PlanServiceTest, RangesOfTheOtherFamilyLeaveAnAddressOpenUnlessToldOtherwise) {
+  const Service service = Svc("ns/web")
+                              .ClusterIp("192.0.2.1")
+                              .ClusterIp("2001:db8:2::1")
+                              .Tcp(80, "http")
+                              .Tcp(443, "https")
+                              .Vip("198.51.100.2")
+                              .Vip("2001:db8:2::2")
+                              .SourceRange("10.0.0.0/8")
+                              .Build();
+  const auto vip_of = [](const Planned& planned) {
+    const std::string text = FormatPlan(planned.plan);
+    const size_t at = text.find("[2001:db8:2::2]:80/tcp");
+    return text.substr(at, text.find('\n', at) - at);
+  };
+
+  const Planned open = Plan(service, {}, {});
+  EXPECT_EQ(vip_of(open), "[2001:db8:2::2]:80/tcp -> cluster, snat");
+  ASSERT_EQ(open.diagnostics.size(), 1U) << "said once, not for each port";
+  EXPECT_EQ(
+      FormatDiagnostic(open.diagnostics[0]),
+      "warning: Service ns/web: spec.loadBalancerSourceRanges: has no IPv6 range; the IPv6 load-balancer addresses "
+      "are open to everyone (add an IPv6 range, or close them with --pointsman.close-unranged-vips)");
+
+  const Planned closed = Plan(service, {}, {.close_unranged = true});
+  EXPECT_EQ(vip_of(closed), "[2001:db8:2::2]:80/tcp -> cluster, snat, only from nowhere");
+  ASSERT_EQ(closed.diagnostics.size(), 1U);
+  EXPECT_THAT(FormatDiagnostic(closed.diagnostics[0]), HasSubstr("let nobody in"));
+}
+
+TEST(PlanServiceTest, AnExactAddressBeatsANodePortOfTheSameService) {
+  const Service service = Svc("ns/web")
+                              .ClusterIp("192.0.2.1")
+                              .Tcp(80, "first", 30080)
+                              .Tcp(30080, "second")
+                              .ExternalIp("198.51.100.9")
+                              .Build();
+
+  const Planned planned = Plan(service, {}, {});
+
+  EXPECT_THAT(FormatPlan(planned.plan), HasSubstr("ns/web:second tcp\n  192.0.2.1:30080/tcp -> cluster\n"
+                                                  "  198.51.100.9:30080/tcp -> cluster, snat\n"));
+  EXPECT_EQ(planned.diagnostics.size(), 1U);
+}
+
+TEST(PlanServiceTest, FlowsOfUdpMayGoOnToWhoeverServes) {
+  Policy policy;
+  const Service service = Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "http").Udp(53, "dns").Build();
+  const EndpointSlice slice = Slice("ns/web-1", "web")
+                                  .Port(80, "http")
+                                  .Port(53, "dns", Protocol::kUdp)
+                                  .Ready("203.0.113.1", "n1")
+                                  .Terminating("203.0.113.2", "n2")
+                                  .NotReady("203.0.113.3")
+                                  .Build();
+
+  const Planned planned = Plan(service, {slice}, policy);
+  EXPECT_THAT(planned.plan.ports[0].serving, IsEmpty()) << "TCP ends by itself";
+  EXPECT_THAT(planned.plan.ports[1].serving, ElementsAre(At("203.0.113.1:53"), At("203.0.113.2:53")));
+
+  policy.clean_tcp = true;
+  EXPECT_EQ(Plan(service, {slice}, policy).plan.ports[0].serving.size(), 2U) << "unless asked for";
+}
+
+// How many endpoints a load balancer is told of: distinct addresses of ready endpoints here, over all ports.
+struct HealthRow {
+  const char* name;
+  std::vector<const char*> http;   // endpoints of one port: "203.0.113.1 R", on this node unless "M"
+  std::vector<const char*> https;  // and of another
+  int local;
+};
+
+class PlanServiceHealth : public ::testing::TestWithParam<HealthRow> {};
+
+TEST_P(PlanServiceHealth, CountsAddresses) {
+  const auto slice = [](const char* port, const std::vector<const char*>& endpoints) {
+    Slice made(absl::StrCat("ns/web-", port), "web");
+    made.Port(80, port);
+    for (const absl::string_view endpoint : endpoints) {
+      const std::vector<std::string> words = absl::StrSplit(endpoint, ' ');
+      const std::string node = words.back() == "M" ? "n2" : "n1";
+      if (words[1] == "R") made.Ready(words[0], node);
+      if (words[1] == "ST") made.Terminating(words[0], node);
+      if (words[1] == "N") made.NotReady(words[0]);
+    }
+    return made.Build();
+  };
+  const Service service = Svc("ns/web")
+                              .ClusterIp("192.0.2.1")
+                              .Tcp(80, "http")
+                              .Tcp(443, "https")
+                              .Vip("198.51.100.2")
+                              .ExternalLocal()
+                              .HealthCheckPort(30100)
+                              .Build();
+
+  const Planned planned = Plan(service, {slice("http", GetParam().http), slice("https", GetParam().https)}, {});
+
+  EXPECT_EQ(planned.plan.health, (HealthCheck{.port = 30100, .local_ipv4 = GetParam().local}));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Plan, PlanServiceHealth,
+    ::testing::Values(HealthRow{"H01", {"203.0.113.1 R M", "203.0.113.2 R"}, {"203.0.113.1 R M", "203.0.113.2 R"}, 1},
+                      HealthRow{"H02", {"203.0.113.2 R", "203.0.113.22 R"}, {"203.0.113.3 R"}, 3},
+                      HealthRow{"H03", {"203.0.113.2 R", "203.0.113.22 R"}, {"203.0.113.3 ST"}, 2},
+                      HealthRow{"H04", {"203.0.113.2 ST", "203.0.113.22 ST"}, {"203.0.113.3 ST"}, 0},
+                      HealthRow{"H05", {"203.0.113.1 R", "203.0.113.2 R", "203.0.113.3 R", "203.0.113.4 N"}, {}, 3}),
+    [](const auto& row) { return std::string(row.param.name); });
 
 TEST(PlanServiceTest, FamiliesKeepToThemselves) {
   const Service service = Svc("ns/web")

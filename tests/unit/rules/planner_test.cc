@@ -40,7 +40,7 @@ TEST(FrontendTableTest, NobodyOwnsWhatNobodyClaims) {
   FrontendTable table;
 
   EXPECT_EQ(OwnerOf(table, kHttp), "");
-  table.Claim(Name("ns/a"), Year(2020), {kHttp});
+  table.Claim(Name("ns/a"), Year(2020), {{kHttp, false}});
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/a");
   EXPECT_EQ(OwnerOf(table, kHttps), "");
 }
@@ -54,7 +54,7 @@ TEST(FrontendTableTest, TheOldestWinsInWhateverOrderTheyCome) {
   std::sort(claimants.begin(), claimants.end(), [](const auto& x, const auto& y) { return x.year < y.year; });
   do {
     FrontendTable table;
-    for (const Claimant& c : claimants) table.Claim(Name(c.name), Year(c.year), {kHttp});
+    for (const Claimant& c : claimants) table.Claim(Name(c.name), Year(c.year), {{kHttp, false}});
 
     EXPECT_EQ(OwnerOf(table, kHttp), "ns/b");
   } while (std::next_permutation(claimants.begin(), claimants.end(),
@@ -64,17 +64,18 @@ TEST(FrontendTableTest, TheOldestWinsInWhateverOrderTheyCome) {
 TEST(FrontendTableTest, OfTheSameAgeTheLesserNameWins) {
   FrontendTable table;
 
-  table.Claim(Name("ns/b"), Year(2020), {kHttp});
-  table.Claim(Name("ns/a"), Year(2020), {kHttp});
+  table.Claim(Name("ns/b"), Year(2020), {{kHttp, false}});
+  table.Claim(Name("ns/a"), Year(2020), {{kHttp, false}});
 
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/a");
 }
 
 TEST(FrontendTableTest, SaysWhoLosesAFrontendAndWhoGetsItBack) {
   FrontendTable table;
-  EXPECT_THAT(table.Claim(Name("ns/young"), Year(2022), {kHttp, kHttps}), IsEmpty());
+  EXPECT_THAT(table.Claim(Name("ns/young"), Year(2022), {{kHttp, false}, {kHttps, false}}), IsEmpty());
 
-  EXPECT_THAT(table.Claim(Name("ns/old"), Year(2020), {kHttp}), ElementsAre(Name("ns/young"))) << "it loses one";
+  EXPECT_THAT(table.Claim(Name("ns/old"), Year(2020), {{kHttp, false}}), ElementsAre(Name("ns/young")))
+      << "it loses one";
   EXPECT_EQ(OwnerOf(table, kHttps), "ns/young");
   EXPECT_THAT(table.Claim(Name("ns/old"), Year(2020), {}), ElementsAre(Name("ns/young"))) << "and gets it back";
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/young");
@@ -82,28 +83,28 @@ TEST(FrontendTableTest, SaysWhoLosesAFrontendAndWhoGetsItBack) {
 
 TEST(FrontendTableTest, ALoserComingOrGoingConcernsNobody) {
   FrontendTable table;
-  table.Claim(Name("ns/old"), Year(2020), {kHttp});
+  table.Claim(Name("ns/old"), Year(2020), {{kHttp, false}});
 
-  EXPECT_THAT(table.Claim(Name("ns/young"), Year(2022), {kHttp}), IsEmpty());
+  EXPECT_THAT(table.Claim(Name("ns/young"), Year(2022), {{kHttp, false}}), IsEmpty());
   EXPECT_THAT(table.Claim(Name("ns/young"), Year(2022), {}), IsEmpty());
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/old");
 }
 
 TEST(FrontendTableTest, ClaimingTheSameAgainChangesNothing) {
   FrontendTable table;
-  table.Claim(Name("ns/old"), Year(2020), {kHttp});
-  table.Claim(Name("ns/young"), Year(2022), {kHttp});
+  table.Claim(Name("ns/old"), Year(2020), {{kHttp, false}});
+  table.Claim(Name("ns/young"), Year(2022), {{kHttp, false}});
 
-  EXPECT_THAT(table.Claim(Name("ns/old"), Year(2020), {kHttp}), IsEmpty());
+  EXPECT_THAT(table.Claim(Name("ns/old"), Year(2020), {{kHttp, false}}), IsEmpty());
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/old");
 }
 
 TEST(FrontendTableTest, AServiceMadeAnewIsYoungerThanItWas) {
   FrontendTable table;
-  table.Claim(Name("ns/a"), Year(2020), {kHttp});
-  table.Claim(Name("ns/b"), Year(2021), {kHttp});
+  table.Claim(Name("ns/a"), Year(2020), {{kHttp, false}});
+  table.Claim(Name("ns/b"), Year(2021), {{kHttp, false}});
 
-  EXPECT_THAT(table.Claim(Name("ns/a"), Year(2022), {kHttp}), ElementsAre(Name("ns/b")));
+  EXPECT_THAT(table.Claim(Name("ns/a"), Year(2022), {{kHttp, false}}), ElementsAre(Name("ns/b")));
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/b");
   EXPECT_THAT(table.Claim(Name("ns/b"), Year(2021), {}), ElementsAre(Name("ns/a")));
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/a") << "its old claim has not stayed behind";
@@ -202,7 +203,9 @@ TEST(PlannerTest, AnAddressThatIsLeftGoesToTheNextInLine) {
 
   const PlanPatch patch = cluster.Feed({Gone(Kind::kService, "ns/old")});
 
-  EXPECT_THAT(Named(patch), ElementsAre("ns/middle", "ns/old gone"));
+  EXPECT_THAT(Named(patch), ElementsAre("ns/middle", "ns/old gone", "ns/young")) << "who waits on is told for whom";
+  EXPECT_THAT(FormatDiagnostic(patch.diagnostics.at(Name("ns/young")).at(0)),
+              HasSubstr("belongs to Service ns/middle"));
   EXPECT_THAT(Frontends(patch, "ns/middle"), ElementsAre("192.0.2.3:80/tcp", "198.51.100.1:80/tcp"));
   EXPECT_THAT(patch.diagnostics.at(Name("ns/middle")), IsEmpty()) << "nothing to complain of any longer";
 }

@@ -162,6 +162,91 @@ TEST(ProgrammerTest, AServiceThatGoesTakesItsElementsAndLeavesTheChains) {
   EXPECT_EQ(machine.programmer.services(), 1U);
 }
 
+// --- Session affinity ---
+
+ServicePlan WithAffinity(ServicePlan plan, int seconds = 60) {
+  for (Frontend& frontend : plan.ports[0].frontends) frontend.action.affinity = absl::Seconds(seconds);
+  return plan;
+}
+
+std::vector<std::string> AffinityChains(Ruleset& ruleset) {
+  std::vector<std::string> names;
+  for (const auto& [name, chain] : V4(ruleset).chains) {
+    if (ForAffinity(name)) names.push_back(name);
+  }
+  return names;
+}
+
+TEST(ProgrammerTest, WhatAffinityNeedsComesWithTheFirstServiceThatWantsIt) {
+  Machine machine(Patch({PlanOf("ns/a", "10.96.0.1", "ab")}));
+  ASSERT_FALSE(V4(machine.kernel).sets.contains(kAffinity));
+
+  machine.settings.affinity_size = 262144;
+  machine.Run(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}));
+
+  EXPECT_EQ(V4(machine.kernel).sets.at(kAffinity).spec.size, 262144U);
+  EXPECT_EQ(V4(machine.kernel).chains.at(kPostDnat).rules.size(), 3U);
+  EXPECT_TRUE(V4(machine.kernel).chains.contains(kNatInput));
+  EXPECT_FALSE(machine.kernel.tables.at(Family::kIpv6).sets.contains(kAffinity)) << "nobody wants it there";
+  EXPECT_EQ(AffinityChains(machine.kernel).size(), 2U) << "one to ask, one to remember";
+  EXPECT_TRUE(machine.programmer.affinity());
+
+  // The second one finds it there.
+  const Changes changes = machine.Run(Patch({WithAffinity(PlanOf("ns/b", "10.96.0.2", "ab"))}));
+  for (const Op& op : changes.commit) {
+    EXPECT_FALSE(std::holds_alternative<FlushChain>(op) || std::holds_alternative<AddSet>(op)) << OpLines({op})[0];
+  }
+}
+
+TEST(ProgrammerTest, ChainsOfAffinityGoWithTheirServiceOnceNothingLeadsToThem) {
+  Machine machine(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab")), PlanOf("ns/b", "10.96.0.2", "ab")}));
+  ASSERT_EQ(AffinityChains(machine.kernel).size(), 2U);
+
+  const Changes changes = machine.Run(Patch({PlanOf("ns/a", "10.96.0.1", "ab")}));
+
+  EXPECT_THAT(AffinityChains(machine.kernel), IsEmpty());
+  EXPECT_EQ(changes.sweep.size(), 4U) << "a transaction of its own, after the elements are gone";
+  EXPECT_FALSE(machine.programmer.affinity());
+  EXPECT_TRUE(V4(machine.kernel).sets.contains(kAffinity)) << "until somebody looks";
+
+  // And come back, whole and once.
+  machine.Run(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}));
+  EXPECT_EQ(V4(machine.kernel).chains.at(kNatInput).rules.size(), 1U);
+  for (const std::string& name : AffinityChains(machine.kernel)) {
+    EXPECT_LE(V4(machine.kernel).chains.at(name).rules.size(), 3U) << name;
+  }
+  Programmer newcomer;
+  newcomer.Observe(machine.kernel);
+  EXPECT_TRUE(newcomer
+                  .Stage(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab")), PlanOf("ns/b", "10.96.0.2", "ab")}),
+                         machine.settings, /*full=*/true)
+                  .empty());
+}
+
+TEST(ProgrammerTest, AnotherTimeoutLeavesTheMemoryAndItsReadersAlone) {
+  Machine machine(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"), 60)}));
+
+  const Changes changes = machine.Run(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"), 90)}));
+
+  for (const Op& op : changes.commit) {
+    if (const auto* gone = std::get_if<DeleteElements>(&op)) {
+      EXPECT_EQ(gone->set, kAffServices);
+    }
+    EXPECT_FALSE(std::holds_alternative<FlushSet>(op) || std::holds_alternative<DeleteSet>(op));
+  }
+  EXPECT_EQ(changes.sweep.size(), 2U) << "the chain that remembered for a minute";
+}
+
+TEST(ProgrammerTest, AffinityThatNobodyWantsIsClearedAwayAtARestart) {
+  const Machine before(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}));
+
+  Machine after(Patch({PlanOf("ns/a", "10.96.0.1", "ab")}), before.kernel);
+
+  EXPECT_THAT(AffinityChains(after.kernel), IsEmpty());
+  EXPECT_FALSE(V4(after.kernel).sets.contains(kAffinity));
+  EXPECT_FALSE(V4(after.kernel).chains.contains(kNatInput));
+}
+
 TEST(ProgrammerTest, AFrontendThatIsHandedOverIsDeletedBeforeItIsAdded) {
   ServicePlan loser = PlanOf("ns/z", "192.0.2.1", "a");
   Machine machine(Patch({loser}));
@@ -370,7 +455,7 @@ class ProgrammerRepair : public ::testing::TestWithParam<MeddleRow> {};
 TEST_P(ProgrammerRepair, BringsBackWhatWas) {
   const MeddleRow& row = GetParam();
   ServicePlan guarded = PlanOf("ns/b", "192.0.2.2", "abc");
-  guarded.ports[0].frontends[0].action = {.snat = Snat::kAlways, .allow = {Net("10.0.0.0/8")}};
+  guarded.ports[0].frontends[0].action = {.snat = Snat::kAlways, .fenced = true, .allow = {Net("10.0.0.0/8")}};
   const PlanPatch patch = Patch({WithHairpin(PlanOf("ns/a", "192.0.2.1", "abcde"), "203.0.113.1"), guarded});
   Machine machine(patch);
   const Ruleset was = machine.kernel;

@@ -19,9 +19,8 @@ class ResolveRow : public ::testing::TestWithParam<PacketRow> {};
 
 TEST_P(ResolveRow, MeetsWhatWasWorkedOutByHand) {
   const PacketRow& row = GetParam();
-  const nft::BaseSettings& settings = row.world->settings;
 
-  const Outcome outcome = Resolve(row.world->plans, settings.service_cidrs, settings.policy, row.packet);
+  const Outcome outcome = Resolve(row.world->plans, row.world->around(), row.packet);
 
   EXPECT_EQ(FormatOutcome(outcome), FormatOutcome(row.expected)) << row.why;
 }
@@ -39,7 +38,7 @@ std::shared_ptr<const ServicePlan> PlanOf(const Action& action) {
 }
 
 Outcome Send(const std::shared_ptr<const ServicePlan>& plan, const std::string& from) {
-  return Resolve({&plan, 1}, {}, {}, support::Send(from, "192.0.2.1:80"));
+  return Resolve({&plan, 1}, {}, support::Send(from, "192.0.2.1:80"));
 }
 
 TEST(ResolveTest, AnEndpointThatCallsItselfIsMasqueradedAndOnlyOnTheWayToItself) {
@@ -55,17 +54,46 @@ TEST(ResolveTest, AnEndpointOnAnotherNodeThatCallsItselfIsThatNodesBusiness) {
 }
 
 TEST(ResolveTest, ASourceThatIsNotLetInIsDroppedBeforeAnythingElse) {
-  const auto plan = PlanOf({.allow = {Net("198.51.100.0/24")}});
+  const auto plan = PlanOf({.fenced = true, .allow = {Net("198.51.100.0/24")}});
 
   EXPECT_EQ(FormatOutcome(Send(plan, "198.51.101.1")), "drop");
   EXPECT_EQ(FormatOutcome(Send(plan, "198.51.100.1")), "deliver 203.0.113.1:80 203.0.113.2:80");
 }
 
-TEST(ResolveTest, WithoutPlansThereIsOnlyWhatIsRejected) {
-  const std::vector<Cidr> rejected = {Net("192.0.2.0/24")};
+TEST(ResolveTest, OtherPortsOfAClusterIpAreRefusedAndUnusedServiceAddressesDropped) {
+  auto plan = *PlanOf({});
+  plan.cluster_ips = {Ip("192.0.2.1")};
+  const std::vector<std::shared_ptr<const ServicePlan>> plans = {std::make_shared<const ServicePlan>(plan)};
+  const Surroundings around = {.service_cidrs = {Net("192.0.2.0/24")}};
 
-  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, support::Send("pod", "192.0.2.1:80"))), "reject");
-  EXPECT_EQ(FormatOutcome(Resolve({}, rejected, {}, support::Send("pod", "192.0.3.1:80"))), "pass");
+  EXPECT_EQ(FormatOutcome(Resolve(plans, around, support::Send("pod", "192.0.2.1:81"))), "reject");
+  EXPECT_EQ(FormatOutcome(Resolve(plans, around, support::Send("pod", "192.0.2.2:80"))), "drop");
+  EXPECT_EQ(FormatOutcome(Resolve(plans, around, support::Send("pod", "192.0.3.1:80"))), "pass");
+}
+
+TEST(ResolveTest, WhatComesInForTheNodeItselfKeepsItsSource) {
+  const auto plan = PlanOf({.snat = Snat::kAlways});
+  const Surroundings around = {.node_addresses = {Ip("203.0.113.1")}};
+  const auto ask = [&](const std::string& from) {
+    return FormatOutcome(Resolve({&plan, 1}, around, support::Send(from, "192.0.2.1:80")));
+  };
+
+  EXPECT_EQ(ask("outside"), "deliver 203.0.113.1:80 203.0.113.2:80+snat");
+  EXPECT_EQ(ask("node"), "deliver 203.0.113.1:80+snat 203.0.113.2:80+snat") << "its own leaves before it comes back";
+}
+
+TEST(ResolveTest, PodsAreKnownByTheInterfaceTheyComeInThrough) {
+  const auto plan = PlanOf({.snat = Snat::kOutsidePods});
+  const auto ask = [&](const LocalDetector& pods, const std::string& interface) {
+    Packet packet = support::Send("outside", "192.0.2.1:80");
+    packet.in_interface = interface;
+    return Resolve({&plan, 1}, {.policy = {.pods = pods}}, packet).deliveries.begin()->snat ? "snat" : "kept";
+  };
+
+  EXPECT_STREQ(ask({.interface = "br0"}, "br0"), "kept");
+  EXPECT_STREQ(ask({.interface = "br0"}, "br01"), "snat");
+  EXPECT_STREQ(ask({.interface = "br0", .interface_prefix = true}, "br01"), "kept");
+  EXPECT_STREQ(ask({.interface = "br0", .interface_prefix = true}, ""), "snat");
 }
 
 }  // namespace

@@ -24,6 +24,9 @@ namespace pointsman::support {
 struct World {
   std::vector<std::shared_ptr<const ServicePlan>> plans;
   nft::BaseSettings settings;
+  std::vector<IpAddr> node_addresses;
+
+  Surroundings around() const { return {settings.policy, settings.service_cidrs, node_addresses}; }
 };
 
 struct PacketRow {
@@ -81,8 +84,7 @@ inline NodeInfo ThisNode() {
 
 inline nft::BaseSettings WithDetector() {
   nft::BaseSettings settings;
-  settings.policy.pods.ipv4 = Net("10.0.0.0/8");
-  settings.policy.pods.ipv6 = Net("fd00:10::/32");
+  settings.policy.pods.cidrs = {Net("10.0.0.0/8"), Net("fd00:10::/32")};
   return settings;
 }
 
@@ -90,7 +92,7 @@ inline std::shared_ptr<const World> MakeWorld(std::vector<ObjectChange> objects,
                                               const NodeInfo& node = ThisNode()) {
   Store store;
   const Touched touched = store.Apply(Batch(std::move(objects)));
-  World world{.plans = {}, .settings = std::move(settings)};
+  World world{.plans = {}, .settings = std::move(settings), .node_addresses = node.local_addresses};
   for (auto& [name, plan] : Planner().Plan(store, touched, node, world.settings.policy).services) {
     if (plan != nullptr) world.plans.push_back(std::move(plan));
   }
@@ -218,7 +220,7 @@ inline void AddClusterIps(PacketRows& rows) {
       .Row("B07", "10.180.0.2", "172.30.0.42:53/sctp", "10.180.0.1:53 10.180.2.1:53")
       .Row("B08", "10.180.0.2", "172.30.0.42:80/udp", "reject", "another protocol is another port")
       .Row("B09", "10.180.0.2", "172.30.0.41:443", "reject", "a port the Service has not")
-      .Row("B10", "10.180.0.2", "172.30.0.50:80", "reject", "an address nobody has is refused, not dropped")
+      .Row("B10", "10.180.0.2", "172.30.0.50:80", "drop", "an address nobody has")
       .Row("B11", "10.180.0.2", "172.31.0.50:80", "pass", "outside the Service CIDRs it is none of our business")
       .Row("B12", "node", "192.168.0.2:80", "pass", "the node's own ports stay its own");
 }

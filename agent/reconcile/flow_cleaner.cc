@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reconcile/flow_cleaner.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace pointsman {
+
+FlowCleaner::FlowCleaner(std::unique_ptr<FlowTable> table, Report report, const Options& options)
+    : options_(options), table_(std::move(table)), report_(std::move(report)), thread_([this] { Work(); }) {}
+
+FlowCleaner::~FlowCleaner() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void FlowCleaner::Submit(std::vector<FlowCheck> checks) {
+  if (checks.empty()) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (FlowCheck& check : checks) {
+      const Match frontend = check.frontend;
+      waiting_.insert_or_assign(frontend, std::move(check));
+    }
+  }
+  changed_.notify_all();
+}
+
+bool FlowCleaner::Drain(absl::Duration timeout) {
+  timeout = std::min(timeout, absl::Hours(24));  // the clock behind wait_for overflows
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout), [this] { return waiting_.empty() && !busy_; });
+}
+
+std::vector<FlowCheck> FlowCleaner::Take(absl::Duration pause) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, absl::ToChronoMilliseconds(pause), [this] { return stop_; });
+  changed_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
+  std::vector<FlowCheck> checks;
+  if (stop_) return checks;
+  checks.reserve(waiting_.size());
+  for (auto& [frontend, check] : waiting_) checks.push_back(std::move(check));
+  waiting_.clear();
+  busy_ = true;
+  return checks;
+}
+
+void FlowCleaner::Work() {
+  absl::Duration pause = absl::ZeroDuration();
+  while (true) {
+    std::vector<FlowCheck> checks = Take(pause);
+    if (checks.empty()) return;
+    const absl::StatusOr<FlowReport> report = table_->Clean(checks);
+    report_(report);
+    pause = report.ok() ? absl::ZeroDuration() : std::clamp(2 * pause, options_.first_pause, options_.longest_pause);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      busy_ = false;
+      if (!report.ok()) {
+        for (FlowCheck& check : checks) {
+          const Match frontend = check.frontend;
+          waiting_.try_emplace(frontend, std::move(check));  // unless a newer one has come in
+        }
+      }
+    }
+    changed_.notify_all();
+  }
+}
+
+}  // namespace pointsman

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Established flows that have become stale: entries of the connection tracking table whose translation is no longer
+// what the Services say. NAT is settled by the first packet of a flow, so a client that keeps its UDP socket would stay
+// with an endpoint that is gone.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+
+#include "pointsman/net.h"
+
+namespace pointsman {
+
+// "Of the flows whose original destination is exactly `frontend`, those that are not answered by one of `keep` go."
+struct FlowCheck {
+  Match frontend;
+  std::vector<SocketAddr> keep;  // reply source addresses that are right; sorted, unique
+  // Only flows that were translated: nobody answers on `frontend` any more, so what was not translated was never ours.
+  bool translated_only = false;
+
+  friend bool operator==(const FlowCheck&, const FlowCheck&) = default;
+};
+
+struct FlowReport {
+  int64_t seen = 0;     // entries the kernel sent us
+  int64_t deleted = 0;  // entries removed, or gone by the time
+};
+
+}  // namespace pointsman
