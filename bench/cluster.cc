@@ -44,7 +44,7 @@ ObjectBatch MakeCluster(int services, int endpoints) {
 
 NodeInfo BenchNode() { return {.name = "node-0"}; }
 
-nft::BaseSettings BenchSettings() { return {.policy = {.pods = {.ipv4 = Cidr::Parse("10.0.0.0/8")}}}; }
+nft::BaseSettings BenchSettings() { return {.policy = {.pods = {.cidrs = {*Cidr::Parse("10.0.0.0/8")}}}}; }
 
 std::vector<std::shared_ptr<const ServicePlan>> PlansOf(const PlanPatch& patch) {
   std::vector<std::shared_ptr<const ServicePlan>> plans;

@@ -308,7 +308,7 @@ Ruleset CompileBase(const BaseSettings& settings, const ChainNames& chains) {
         for (const std::string& name : WithTargets(named)) {
           if (const auto pick = ParsePickChain(name)) AddPickChain(family, settings, *pick, table);
           if (const auto record = ParseRecordChain(name)) AddRecordChain(family, settings, *record, table);
-          affinity = affinity || ForAffinity(name);
+          affinity = affinity || ForAffinity(name) || name == kAffinitySkeleton;
         }
       }
     }

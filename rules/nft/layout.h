@@ -74,6 +74,9 @@ struct RecordChain {
 std::string FormatRecordChain(const RecordChain& chain);
 std::optional<RecordChain> ParseRecordChain(absl::string_view name);
 
+// Stands among the names of chains for what session affinity needs besides its chains: sets, a hook, a rule.
+inline constexpr char kAffinitySkeleton[] = "affinity";
+
 // True for chains that are made when an element first names them, of which the name says all.
 bool MadeOnDemand(absl::string_view name);
 // True for those of one Service port, which are of no use to any other.

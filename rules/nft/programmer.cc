@@ -38,12 +38,6 @@ struct SharedKey {
   }
 };
 
-// Stands for any chain of session affinity, where only the skeleton that comes with one matters.
-const std::string& SomeAffinityChain() {
-  static const auto* const kName = new std::string(FormatRecordChain({.seconds = 1}));
-  return *kName;
-}
-
 // Calls `visit` with the chains of session affinity that `e` leads to: those no other Service has a use for.
 template <typename Visit>
 void ForEachAffinityChain(const SetElement& e, Visit visit) {
@@ -150,7 +144,7 @@ struct Programmer::Ledger {
   }
 
   ChainNames WithSkeleton(ChainNames names) const {
-    for (const Family family : affinity_skeleton) names[family].insert(SomeAffinityChain());
+    for (const Family family : affinity_skeleton) names[family].insert(kAffinitySkeleton);
     return names;
   }
 
@@ -206,6 +200,7 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
       for (const auto& [name, chain] : table.chains) {
         if (!ForAffinity(name)) staged.chains[family].insert(name);
       }
+      if (table.sets.contains(kAffServices)) staged.chains[family].insert(kAffinitySkeleton);
     }
     for (const auto& [name, fragment] : staged.fragments) {
       if (fragment) CollectChains(*fragment, staged.chains);
@@ -304,6 +299,7 @@ void Programmer::Accept() {
   }
   ledger_->settings = std::move(staged.settings);
   for (auto& [family, names] : staged.chains) {
+    if (names.contains(kAffinitySkeleton)) ledger_->affinity_skeleton.insert(family);
     for (const std::string& named : names) {
       if (!MadeOnDemand(named)) continue;
       for (const std::string& name : WithTargets(named)) {

@@ -422,6 +422,8 @@ TEST_P(AffinityTest, ItCanBeTurnedOffAndOnAgain) {
 
   Apply(agent, "cart.yaml", off);
   EXPECT_NE(Ask(clients, ClusterIp()), home);
+  const support::ProcessResult diff = support::RunPointsman(world_.node(), {"diff", "--manifests", dir_.path()});
+  EXPECT_EQ(diff.exit_code, 0) << diff.out << diff.err;
 }
 
 TEST_P(AffinityTest, WhenTheMemoryIsFullClientsAreServedAllTheSame) {

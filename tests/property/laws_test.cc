@@ -50,14 +50,6 @@ nft::BaseSettings SettingsFor(const Policy& policy) {
   return {.policy = policy, .service_cidrs = {support::Net("192.0.2.0/25"), support::Net("2001:db8::/112")}};
 }
 
-// What session affinity needs stays for a while when nobody uses it any more.
-bool HasIdleAffinity(const nft::Ruleset& ruleset) {
-  return std::any_of(ruleset.tables.begin(), ruleset.tables.end(), [](const auto& entry) {
-    const auto services = entry.second.sets.find("aff_services");
-    return services != entry.second.sets.end() && services->second.elements.empty();
-  });
-}
-
 // A kernel that is kept up to date event by event.
 struct Machine {
   Store store;
@@ -139,7 +131,7 @@ RC_GTEST_PROP(Laws, StepByStepComesToTheSameAsFromNothing, ()) {
   newcomer.Observe(machine.kernel);
   Planner planner;
   const PlanPatch patch = planner.Plan(machine.store, Everything(), machine.node, machine.settings.policy);
-  RC_ASSERT(newcomer.Stage(patch, machine.settings, /*full=*/true).empty() == !HasIdleAffinity(machine.kernel));
+  RC_ASSERT(newcomer.Stage(patch, machine.settings, /*full=*/true).empty());
 }
 
 // The part of a key that names the frontend: address . protocol . port, each padded to four bytes.

@@ -88,13 +88,14 @@ void Bed::Prepare(const Host& host) {
 
 void Bed::Connect() {
   std::map<std::string, std::string> commands;  // by host
-  std::string lan = "link add name bridge0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set bridge0 up\n";
+  std::string lan =
+      "link add name bridge0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set bridge0 up\n";
   int number = 0;
   for (const Host& host : plan_.hosts) {
     if (!OnLan(host)) continue;
     const std::string port = absl::StrCat("port", number++);
-    absl::StrAppend(&lan, "link add name ", port, " type veth peer name ", kLanInterface, " netns ", ns(host).path(), "\n",
-                    "link set ", port, " master bridge0\nlink set ", port, " up\n");
+    absl::StrAppend(&lan, "link add name ", port, " type veth peer name ", kLanInterface, " netns ", ns(host).path(),
+                    "\n", "link set ", port, " master bridge0\nlink set ", port, " up\n");
     std::string& own = commands[host.name];
     for (const auto& [family, addresses] : host.addresses) {
       for (const IpAddr& addr : addresses) absl::StrAppend(&own, AddAddress(addr, kLanInterface));
@@ -110,13 +111,15 @@ void Bed::Connect() {
       for (const Alias& alias : plan_.aliases) {
         const std::string link = alias.loopback ? "lo" : alias.name;
         if (!alias.loopback) {
-          absl::StrAppend(&own, "link add name ", link, " type veth peer name ", link, "-peer\nlink set ", link, "-peer up\n");
+          absl::StrAppend(&own, "link add name ", link, " type veth peer name ", link, "-peer\nlink set ", link,
+                          "-peer up\n");
         }
         for (const auto& [family, addr] : alias.addresses) absl::StrAppend(&own, AddAddress(addr, link));
         absl::StrAppend(&own, "link set ", link, " up\n");
       }
       if (!plan_.bridge.empty()) {
-        absl::StrAppend(&own, "link add name ", plan_.bridge, " type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n");
+        absl::StrAppend(&own, "link add name ", plan_.bridge,
+                        " type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n");
         for (const auto& [family, addr] : plan_.gateway) absl::StrAppend(&own, AddAddress(addr, plan_.bridge));
         absl::StrAppend(&own, "link set ", plan_.bridge, " up\n");
       }
@@ -127,9 +130,11 @@ void Bed::Connect() {
       const std::string link = PodInterface(pod.name);
       const bool bridged = host.kind == HostKind::kNode && !plan_.bridge.empty();
       absl::StrAppend(&own, "link add name ", link, " type veth peer name eth0 netns ", ns(pod).path(), "\n");
-      if (bridged) absl::StrAppend(&own, "link set ", link, " master ", plan_.bridge, "\n",  //
-                                   // Where netfilter sees bridged packets, a pod reaches itself without leaving the bridge.
-                                   "link set ", link, " type bridge_slave hairpin on\n");
+      if (bridged)
+        absl::StrAppend(&own, "link set ", link, " master ", plan_.bridge,
+                        "\n",  //
+                               // Where netfilter sees bridged packets, a pod reaches itself without leaving the bridge.
+                        "link set ", link, " type bridge_slave hairpin on\n");
       absl::StrAppend(&own, "link set ", link, " up\n");
       std::string& inside = commands[pod.name];
       absl::StrAppend(&inside, "link set eth0 up\n");
@@ -190,7 +195,8 @@ void Bed::WaitUntilReachable() {
   for (const Host& from : plan_.hosts) {
     for (const Host& to : plan_.hosts) {
       // Everybody asks who is next to him, in both directions.
-      const bool neighbours = from.name != to.name && ((OnLan(from) && OnLan(to)) || from.on == to.name || to.on == from.name);
+      const bool neighbours =
+          from.name != to.name && ((OnLan(from) && OnLan(to)) || from.on == to.name || to.on == from.name);
       if (!neighbours) continue;
       for (const auto& [family, addresses] : to.addresses) {
         if (from.Address(family) == nullptr) continue;

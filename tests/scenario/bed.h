@@ -14,8 +14,8 @@
 
 namespace pointsman::scenario {
 
-// The hosts of a plan in namespaces, one each: node, routers, clients and the world on one LAN, each pod on a veth to the
-// node or router it is behind (or, for the node's, on a bridge there).
+// The hosts of a plan in namespaces, one each: node, routers, clients and the world on one LAN, each pod on a veth to
+// the node or router it is behind (or, for the node's, on a bridge there).
 //
 //   pods --- node ---+--- LAN ---+--- router --- pods
 //                    +-- clients +-- world

@@ -121,7 +121,7 @@ struct Place {
   IpAddr addr;
   uint16_t port = 0;
   Wire wire = Wire::kTcp;
-  const Service* service = nullptr;     // may be null
+  const Service* service = nullptr;            // may be null
   const ServicePortSpec* port_spec = nullptr;  // may be null: no port of the Service
 };
 
@@ -216,8 +216,8 @@ absl::StatusOr<std::vector<Place>> PlacesOf(const BedPlan& bed, const Cluster& c
     for (const ServicePortSpec& spec : service == nullptr ? std::vector<ServicePortSpec>() : service->ports) {
       const uint16_t port = node_port ? spec.node_port : spec.port;
       if (port == 0 || (text.port != 0 && text.port != port)) continue;
-      if (!text.protocols.empty() && std::count(text.protocols.begin(), text.protocols.end(),
-                                                std::string(FormatProtocol(spec.protocol))) == 0) {
+      if (!text.protocols.empty() &&
+          std::count(text.protocols.begin(), text.protocols.end(), std::string(FormatProtocol(spec.protocol))) == 0) {
         continue;
       }
       const auto in_service = std::find(service->ports.begin(), service->ports.end(), spec);

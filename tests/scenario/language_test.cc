@@ -40,7 +40,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"NameTaken", absl::StrCat(kBed, "client A 192.0.2.3 -\n"), kRow, "case.txtar:5: A is taken"},
         Mistake{"WrongFamily", absl::StrCat(kBed, "client X 2001:db8::3 -\n"), kRow, "is not an IPv4 address"},
         Mistake{"NoAddress", absl::StrCat(kBed, "client X - -\n"), kRow, "neither an IPv4 nor an IPv6"},
-        Mistake{"NoSuchRouter", absl::StrCat(kBed, "pod P B 192.0.2.3 -\n"), kRow, "B is neither the node nor a router"},
+        Mistake{"NoSuchRouter", absl::StrCat(kBed, "pod P B 192.0.2.3 -\n"), kRow,
+                "B is neither the node nor a router"},
         Mistake{"NoNode", "world W 192.0.2.1 -\n", kRow, "exactly one node"},
         Mistake{"UnknownHost", kBed, "1 Z -> 198.51.100.1:80/tcp routed\n", "case.txtar:7: there is no host Z"},
         Mistake{"UnknownVerb", kBed, "aply cluster.yaml\n", "case.txtar:7: \"aply\" is no verb"},
@@ -59,8 +60,8 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& row) { return row.param.name; });
 
 TEST_P(MistakeTest, IsToldWithItsPlace) {
-  const std::string text = absl::StrCat("A case.\n-- bed --\n", GetParam().bed, "-- cluster.yaml --\n-- rows --\n",
-                                        GetParam().rows);
+  const std::string text =
+      absl::StrCat("A case.\n-- bed --\n", GetParam().bed, "-- cluster.yaml --\n-- rows --\n", GetParam().rows);
   const absl::StatusOr<Case> scenario = ParseCase("some/case.txtar", text);
   ASSERT_FALSE(scenario.ok());
   EXPECT_THAT(std::string(scenario.status().message()), HasSubstr(GetParam().says));

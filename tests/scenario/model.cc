@@ -33,8 +33,8 @@ const std::map<std::string, MakeSimulator>& Table() {
   return table;
 }
 
-// As FormatOutcome prints it, but for what the row does not say: a `*` where the endpoint is the node itself, which sees
-// one of its own addresses either way.
+// As FormatOutcome prints it, but for what the row does not say: a `*` where the endpoint is the node itself, which
+// sees one of its own addresses either way.
 std::string Text(const Outcome& outcome, const Question& question) {
   if (outcome.verdict != Outcome::Verdict::kDeliver) return FormatOutcome(outcome);
   std::vector<std::string> parts = {"deliver"};

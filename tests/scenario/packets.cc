@@ -13,9 +13,10 @@ namespace pointsman::scenario {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(3);
-constexpr absl::Duration kSilence = absl::Milliseconds(250);   // so long without an answer is none
-constexpr absl::Duration kAtOnce = absl::Milliseconds(500);    // a refusal comes before
-constexpr absl::Duration kSoon = absl::Seconds(2);             // until stale flows are gone
+constexpr absl::Duration kSilence = absl::Milliseconds(250);  // so long without an answer is none
+constexpr absl::Duration kAtOnce = absl::Milliseconds(500);   // a refusal comes before
+constexpr absl::Duration kSoon = absl::Seconds(2);            // until stale flows are gone
+constexpr int kTriesAtFirst = 16;                             // enough to meet an endpoint that should not be there
 constexpr int kTriesPerEndpoint = 40;  // until each of k endpoints was met; to miss one of 10: 10 * 0.9^400
 
 std::string ServerName(const std::string& host, uint16_t port) { return absl::StrCat(host, ":", port); }
@@ -149,7 +150,9 @@ Probe PacketRun::ProbeFor(const Question& question) {
           .source = question.bound_to,
           .wire = question.wire,
           .to = question.to,
-          .patience = silent ? kSilence : kPatience};
+          .patience = silent                                        ? kSilence
+                      : question.expect.verdict == Verdict::kReject ? 2 * kAtOnce
+                                                                    : kPatience};
 }
 
 std::string PacketRun::Wrong(const Question& question, const Answer& answer) {
@@ -210,7 +213,7 @@ void PacketRun::AskPooled() {
     for (Pending& row : rows) {
       if (row.done) continue;
       const int k = static_cast<int>(row.question.endpoints.size());
-      const int times = k == 0 ? row.question.expect.times : k == 1 ? 2 : 4 * k;
+      const int times = k == 0 ? row.question.expect.times : std::max(kTriesAtFirst, 4 * k);
       for (int i = 0; i < times; ++i) {
         probes.push_back(ProbeFor(row.question));
         asker.push_back(&row);
@@ -236,7 +239,8 @@ void PacketRun::AskPooled() {
   for (const Pending& row : rows) Judge(row.question, row.wrong);
 }
 
-// Who is remembered by an endpoint that is gone may lose his first packet. TCP sends it again; a datagram's sender must.
+// Who is remembered by an endpoint that is gone may lose his first packet. TCP sends it again; a datagram's sender
+// must.
 std::vector<Answer> PacketRun::AskAgain(const std::vector<Probe>& probes, std::vector<Answer> answers) {
   std::vector<Probe> again;
   std::vector<size_t> index;
@@ -255,8 +259,8 @@ void PacketRun::AskClients(const Question& question) {
   ListenWhereAsked({question});
   const Ask ask = question.expect.ask;
   std::vector<Question> clients;
-  for (const IpAddr& addr : question.bound_to ? std::vector<IpAddr>{*question.bound_to}
-                                              : question.from->addresses.at(question.family)) {
+  for (const IpAddr& addr :
+       question.bound_to ? std::vector<IpAddr>{*question.bound_to} : question.from->addresses.at(question.family)) {
     clients.push_back(question);
     // The node chooses its source by itself.
     if (question.from->addresses.at(question.family).size() > 1) clients.back().bound_to = addr;
@@ -331,8 +335,9 @@ absl::Status PacketRun::Do(const Step& step) {
   if (std::holds_alternative<Start>(step.what) || std::holds_alternative<Restart>(step.what)) return StartAgent();
   if (std::holds_alternative<Firewall>(step.what)) {
     const support::ProcessResult done =
-        support::RunProcess(bed_.node(), {"nft", "add table inet other; add chain inet other forward { type filter hook "
-                                                 "forward priority 0; policy drop; }"});
+        support::RunProcess(bed_.node(), {"nft",
+                                          "add table inet other; add chain inet other forward { type filter hook "
+                                          "forward priority 0; policy drop; }"});
     if (done.exit_code != 0) return absl::UnknownError(done.err);
   }
   if (const auto* flow = std::get_if<Flow>(&step.what)) {

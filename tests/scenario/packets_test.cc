@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every row of every case with packets, through the binary, in a kernel.
+#include "tests/scenario/packets.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -10,7 +12,6 @@
 #include "gtest/gtest.h"
 
 #include "tests/scenario/cases.h"
-#include "tests/scenario/packets.h"
 #include "tests/scenario/wrong_rows.h"
 
 namespace pointsman::scenario {

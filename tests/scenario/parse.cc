@@ -100,14 +100,17 @@ absl::Status Arguments(const Words& words, size_t count, absl::string_view form)
 }
 
 absl::Status NewName(const BedPlan& bed, const std::string& name) {
-  const bool alias = std::any_of(bed.aliases.begin(), bed.aliases.end(), [&](const Alias& a) { return a.name == name; });
+  const bool alias =
+      std::any_of(bed.aliases.begin(), bed.aliases.end(), [&](const Alias& a) { return a.name == name; });
   if (name == "localhost" || bed.Find(name) != nullptr || alias) return Wrong(absl::StrCat(name, " is taken"));
   return absl::OkStatus();
 }
 
 absl::Status ParseBedLine(const Words& words, BedPlan& bed) {
-  static const auto& kinds = *new std::map<std::string, HostKind>{
-      {"node", HostKind::kNode}, {"router", HostKind::kRouter}, {"client", HostKind::kClient}, {"world", HostKind::kWorld}};
+  static const auto& kinds = *new std::map<std::string, HostKind>{{"node", HostKind::kNode},
+                                                                  {"router", HostKind::kRouter},
+                                                                  {"client", HostKind::kClient},
+                                                                  {"world", HostKind::kWorld}};
   const std::string& verb = words[0];
   if (const auto kind = kinds.find(verb); kind != kinds.end()) {
     PM_RETURN_IF_ERROR(Arguments(words, 3, "NAME ADDR4 ADDR6"));
@@ -181,7 +184,8 @@ const std::array<absl::string_view, 5> kPlaces = {"cluster", "external", "vip", 
 
 absl::StatusOr<uint16_t> ParsePort(absl::string_view text) {
   int port = 0;
-  if (!absl::SimpleAtoi(text, &port) || port < 1 || port > 65535) return Wrong(absl::StrCat("\"", text, "\" is no port"));
+  if (!absl::SimpleAtoi(text, &port) || port < 1 || port > 65535)
+    return Wrong(absl::StrCat("\"", text, "\" is no port"));
   return static_cast<uint16_t>(port);
 }
 
@@ -256,7 +260,8 @@ absl::StatusOr<std::vector<EndpointText>> ParseSet(const BedPlan& bed, absl::str
     EndpointText endpoint;
     if (const size_t equals = item.find('='); equals != absl::string_view::npos) {
       endpoint.source = ParseSource(item.substr(equals + 1));
-      if (!endpoint.source) return Wrong(absl::StrCat("\"", item.substr(equals + 1), "\" is not kept, masq or primary"));
+      if (!endpoint.source)
+        return Wrong(absl::StrCat("\"", item.substr(equals + 1), "\" is not kept, masq or primary"));
       item = item.substr(0, equals);
     }
     endpoint.lost = absl::ConsumeSuffix(&item, "~");
@@ -424,7 +429,8 @@ absl::StatusOr<Case> ParseCase(const std::string& path, const std::string& text)
   if (scenario.clusters.count("cluster.yaml") == 0) return at(1, Wrong("there is no section cluster.yaml"));
 
   for (const Line& line : LinesOf(text, "bed")) {
-    if (const absl::Status status = ParseBedLine(line.words, scenario.bed); !status.ok()) return at(line.number, status);
+    if (const absl::Status status = ParseBedLine(line.words, scenario.bed); !status.ok())
+      return at(line.number, status);
   }
   if (const absl::Status status = CheckBed(scenario.bed); !status.ok()) return at(1, status);
   scenario.settings = archive.file("settings");

@@ -27,6 +27,9 @@ namespace {
 using support::FatalErrno;
 using support::NetNs;
 
+constexpr uint16_t kFirstPort = 10001;
+constexpr uint16_t kLastPort = 32000;
+
 struct KernelAddr {
   sockaddr_storage storage = {};
   socklen_t length = sizeof(sockaddr_storage);
@@ -144,14 +147,20 @@ void Understand(absl::string_view line, Answer& answer) {
   Explain(0, answer);
 }
 
+// A port that nobody in `ns` asked from before: conntrack remembers old questions, and a new one from the same port
+// would go where the old one went. Below the ports that the kernel gives, which are those of Persistent.
+uint16_t FreshPort(const NetNs& ns, Wire wire) {
+  static auto& next = *new std::map<std::pair<const NetNs*, Wire>, uint16_t>;
+  uint16_t& port = next[{&ns, wire}];
+  port = port < kFirstPort || port == kLastPort ? kFirstPort : static_cast<uint16_t>(port + 1);
+  return port;
+}
+
 // One question on its way.
 class Asker {
  public:
   explicit Asker(const Probe& probe) : probe_(probe), fd_(Open(*probe.from, probe.wire, probe.to.addr)) {
-    if (probe.source) {
-      KernelAddr source = ToKernel(*probe.source, 0);
-      if (bind(fd_, source.get(), source.length) != 0) FatalErrno("bind to " + FormatIp(*probe.source));
-    }
+    Bind();
     KernelAddr to = ToKernel(probe.to.addr, probe.wire == Wire::kIcmp ? 0 : probe.to.port);
     if (connect(fd_, to.get(), to.length) != 0 && errno != EINPROGRESS) Finish(errno);
   }
@@ -196,6 +205,16 @@ class Asker {
   }
 
  private:
+  void Bind() {
+    static const IpAddr any4 = *IpAddr::Parse("0.0.0.0");
+    static const IpAddr any6 = *IpAddr::Parse("::");
+    const IpAddr addr = probe_.source ? *probe_.source : probe_.to.addr.family() == Family::kIpv4 ? any4 : any6;
+    while (true) {
+      KernelAddr source = ToKernel(addr, probe_.wire == Wire::kIcmp ? 0 : FreshPort(*probe_.from, probe_.wire));
+      if (bind(fd_, source.get(), source.length) == 0) return;
+      if (errno != EADDRINUSE) FatalErrno("bind to " + FormatIp(addr));
+    }
+  }
   // A raw socket hears more than the answer to its question.
   void Echoed(absl::string_view packet) {
     const bool v4 = probe_.to.addr.family() == Family::kIpv4;

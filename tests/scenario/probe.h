@@ -33,8 +33,8 @@ class Servers {
   Servers(const Servers&) = delete;
   Servers& operator=(const Servers&) = delete;
 
-  // `name` answers at `at`; does nothing if somebody in `ns` already does. Ends the test program if the address cannot be
-  // had.
+  // `name` answers at `at`; does nothing if somebody in `ns` already does. Ends the test program if the address cannot
+  // be had.
   void Listen(support::NetNs& ns, const std::string& name, Wire wire, const SocketAddr& at);
 
  private:

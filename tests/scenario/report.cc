@@ -52,7 +52,8 @@ void Report::Passed(const std::string& scenario, const Question& question, Colum
 
 void Report::Failed(const std::string& scenario, const Question& question, Column column, const std::string& why) {
   Mark(scenario, question, column, 'F');
-  failures_.push_back(absl::StrCat(scenario, ": ", Name(question), ", ", kNames[static_cast<size_t>(column)], ": ", why));
+  failures_.push_back(
+      absl::StrCat(scenario, ": ", Name(question), ", ", kNames[static_cast<size_t>(column)], ": ", why));
 }
 
 void Report::NotRun(const std::string& scenario, const Question& question, Column column, const std::string& why) {
@@ -92,8 +93,9 @@ std::string Report::Text() const {
       for (const auto& cell : kCells) {
         const auto found = line.cells.find(cell);
         absl::StrAppendFormat(&text, " %-5s",
-                              found == line.cells.end() ? std::string()
-                                                        : std::string(found->second.marks.begin(), found->second.marks.end()));
+                              found == line.cells.end()
+                                  ? std::string()
+                                  : std::string(found->second.marks.begin(), found->second.marks.end()));
       }
       while (text.back() == ' ') text.pop_back();
       absl::StrAppend(&text, "\n");

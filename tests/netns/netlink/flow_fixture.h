@@ -59,7 +59,9 @@ inline std::string FormatFlow(const FlowEntry& flow) {
 // A network namespace with connection tracking entries that were put there by hand.
 class FlowNamespace {
  public:
-  explicit FlowNamespace(std::string name) : ns_(std::move(name)) {
+  explicit FlowNamespace(std::string name) : FlowNamespace(std::make_unique<NetNs>(std::move(name))) {}
+  // One that is there already.
+  explicit FlowNamespace(NetNs& ns) : ns_(ns) {
     absl::StatusOr<std::unique_ptr<nl::Socket>> socket = ns_.Call([] { return nl::Socket::Open(); });
     EXPECT_TRUE(socket.ok()) << socket.status();
     socket_ = *std::move(socket);
@@ -105,6 +107,8 @@ class FlowNamespace {
   int64_t Limit() { return Stat(CTA_STATS_GLOBAL_MAX_ENTRIES); }
 
  private:
+  explicit FlowNamespace(std::unique_ptr<NetNs> own) : FlowNamespace(*own) { own_ = std::move(own); }
+
   static constexpr size_t kRoom = 512;
   static constexpr uint32_t kTimeoutSeconds = 3600;
 
@@ -174,7 +178,8 @@ class FlowNamespace {
     to.resize(offset + MNL_ALIGN(message->nlmsg_len));
   }
 
-  NetNs ns_;
+  std::unique_ptr<NetNs> own_;
+  NetNs& ns_;
   std::unique_ptr<nl::Socket> socket_;
   std::unique_ptr<FlowTable> table_;
   uint32_t sequence_ = 0;

@@ -207,7 +207,7 @@ TEST(ProgrammerTest, ChainsOfAffinityGoWithTheirServiceOnceNothingLeadsToThem) {
   EXPECT_THAT(AffinityChains(machine.kernel), IsEmpty());
   EXPECT_EQ(changes.sweep.size(), 4U) << "a transaction of its own, after the elements are gone";
   EXPECT_FALSE(machine.programmer.affinity());
-  EXPECT_TRUE(V4(machine.kernel).sets.contains(kAffinity)) << "until somebody looks";
+  EXPECT_TRUE(V4(machine.kernel).sets.contains(kAffinity)) << "it stays";
 
   // And come back, whole and once.
   machine.Run(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}));
@@ -237,14 +237,26 @@ TEST(ProgrammerTest, AnotherTimeoutLeavesTheMemoryAndItsReadersAlone) {
   EXPECT_EQ(changes.sweep.size(), 2U) << "the chain that remembered for a minute";
 }
 
-TEST(ProgrammerTest, AffinityThatNobodyWantsIsClearedAwayAtARestart) {
+TEST(ProgrammerTest, ChainsOfAffinityThatNobodyWantsAreClearedAwayAtARestart) {
   const Machine before(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}));
 
   Machine after(Patch({PlanOf("ns/a", "10.96.0.1", "ab")}), before.kernel);
 
   EXPECT_THAT(AffinityChains(after.kernel), IsEmpty());
-  EXPECT_FALSE(V4(after.kernel).sets.contains(kAffinity));
-  EXPECT_FALSE(V4(after.kernel).chains.contains(kNatInput));
+  EXPECT_TRUE(V4(after.kernel).sets.contains(kAffinity)) << "there is one, and there may be use for it again";
+  after.Run(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}));
+  EXPECT_EQ(V4(after.kernel).chains.at(kNatInput).rules.size(), 1U);
+}
+
+TEST(ProgrammerTest, AnotherSizeOfTheMemoryIsFollowedWithoutAnObservation) {
+  Machine machine(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}));
+  machine.Run(Patch({PlanOf("ns/a", "10.96.0.1", "ab")}));
+
+  machine.settings.affinity_size = 7;
+  machine.Run(Patch({WithAffinity(PlanOf("ns/a", "10.96.0.1", "ab"))}), /*full=*/true);
+
+  EXPECT_EQ(V4(machine.kernel).sets.at(kAffinity).spec.size, 7U);
+  EXPECT_EQ(AffinityChains(machine.kernel).size(), 2U);
 }
 
 TEST(ProgrammerTest, AFrontendThatIsHandedOverIsDeletedBeforeItIsAdded) {
