@@ -51,17 +51,23 @@ std::vector<FlowCheck> FlowCleaner::Take(absl::Duration pause) {
 
 void FlowCleaner::Work() {
   absl::Duration pause = absl::ZeroDuration();
+  int follow_ups = 0;
   while (true) {
     std::vector<FlowCheck> checks = Take(pause);
     if (checks.empty()) return;
     const absl::StatusOr<FlowReport> report = table_->Clean(checks);
     report_(report);
-    pause = report.ok() ? absl::ZeroDuration() : std::clamp(2 * pause, options_.first_pause, options_.longest_pause);
+    const bool bypassed = report.ok() && report->bypassed > 0 && follow_ups < options_.most_follow_ups;
+    follow_ups = bypassed ? follow_ups + 1 : 0;
+    pause = bypassed      ? options_.answers_pause
+            : report.ok() ? absl::ZeroDuration()
+                          : std::clamp(2 * pause, options_.first_pause, options_.longest_pause);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       busy_ = false;
-      if (!report.ok()) {
+      if (!report.ok() || bypassed) {
         for (FlowCheck& check : checks) {
+          check.answers = check.answers || (bypassed && !check.translated_only);
           const Match frontend = check.frontend;
           waiting_.try_emplace(frontend, std::move(check));  // unless a newer one has come in
         }

@@ -31,6 +31,10 @@ class FlowCleaner {
     // Between attempts that failed; each pause is twice the one before.
     absl::Duration first_pause = absl::Milliseconds(100);
     absl::Duration longest_pause = absl::Seconds(30);
+    // Flows that had bypassed us may have come back from their other end: so soon, and at most so often, that is looked
+    // into.
+    absl::Duration answers_pause = absl::Milliseconds(150);
+    int most_follow_ups = 10;
   };
 
   // The thread starts in the caller's network namespace; `table` belongs to it from here on.

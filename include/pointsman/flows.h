@@ -20,13 +20,17 @@ struct FlowCheck {
   std::vector<SocketAddr> keep;  // reply source addresses that are right; sorted, unique
   // Only flows that were translated: nobody answers on `frontend` any more, so what was not translated was never ours.
   bool translated_only = false;
+  // Also flows from `frontend` that nobody translated: after one that bypassed us was removed, an answer to it that was
+  // still on its way opens another, from the other end, and what its client sends next is taken for an answer to that.
+  bool answers = false;
 
   friend bool operator==(const FlowCheck&, const FlowCheck&) = default;
 };
 
 struct FlowReport {
-  int64_t seen = 0;     // entries the kernel sent us
-  int64_t deleted = 0;  // entries removed, or gone by the time
+  int64_t seen = 0;      // entries the kernel sent us
+  int64_t deleted = 0;   // entries removed, or gone by the time
+  int64_t bypassed = 0;  // of these, those that nobody had translated
 };
 
 }  // namespace pointsman

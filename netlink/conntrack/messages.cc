@@ -78,8 +78,12 @@ FlowQuery NarrowQuery(const Match& match) {
   return query;
 }
 
+Match FromFrontend(const Flow& flow) { return {flow.source.addr, flow.original.protocol, flow.source.port}; }
+
 bool Stale(const FlowCheck& check, const Flow& flow) {
-  if (flow.zoned || flow.original != check.frontend) return false;
+  if (flow.zoned) return false;
+  if (check.answers && !flow.translated && FromFrontend(flow) == check.frontend) return true;
+  if (flow.original != check.frontend) return false;
   if (check.translated_only && !flow.translated) return false;
   return !std::binary_search(check.keep.begin(), check.keep.end(), flow.reply_source);
 }
@@ -139,6 +143,8 @@ absl::StatusOr<std::optional<Flow>> DecodeFlow(ByteSpan message) {
   flow.original.dest = AddressOf(original_ip, v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, *family);
   flow.original.protocol = *protocol;
   flow.original.port = PortOf(original_proto, CTA_PROTO_DST_PORT);
+  flow.source.addr = AddressOf(original_ip, v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, *family);
+  flow.source.port = PortOf(original_proto, CTA_PROTO_SRC_PORT);
   flow.reply_source.addr = AddressOf(reply_ip, v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, *family);
   flow.reply_source.port = PortOf(reply_proto, CTA_PROTO_SRC_PORT);
   flow.translated = (attrs.U32(CTA_STATUS) & IPS_DST_NAT) != 0;
@@ -151,7 +157,9 @@ absl::StatusOr<std::optional<Flow>> DecodeFlow(ByteSpan message) {
   }
   if (!attrs.Has(CTA_ID) || !attrs.Has(CTA_STATUS)) return Malformed();
   // An IPv4-mapped address would be taken for the IPv4 one.
-  if (flow.original.dest.family() != *family || flow.reply_source.addr.family() != *family) return std::nullopt;
+  for (const IpAddr& addr : {flow.original.dest, flow.source.addr, flow.reply_source.addr}) {
+    if (addr.family() != *family) return std::nullopt;
+  }
   return flow;
 }
 

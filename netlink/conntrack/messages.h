@@ -39,6 +39,7 @@ FlowQuery NarrowQuery(const Match& match);
 // An entry of the table, as far as we judge it.
 struct Flow {
   Match original;           // the destination it was opened to
+  SocketAddr source;        // who opened it
   SocketAddr reply_source;  // who answers
   bool translated = false;  // its destination is not the one it was opened to (IPS_DST_NAT)
   bool zoned = false;       // it lives in a conntrack zone, if only in one direction: somebody else's
@@ -46,7 +47,11 @@ struct Flow {
   ByteSpan tuple;           // CTA_TUPLE_ORIG as it came, in the message
 };
 
-// Whether `check` finds `flow` stale. Of flows to other destinations it finds nothing.
+// The frontend whose answer `flow` began with, if it began with one.
+Match FromFrontend(const Flow& flow);
+
+// Whether `check` finds `flow` stale. Of flows to (and, with FlowCheck::answers, from) other addresses it finds
+// nothing.
 bool Stale(const FlowCheck& check, const Flow& flow);
 
 // The request for a dump:

@@ -26,7 +26,9 @@ std::vector<FlowQuery> QueriesFor(absl::Span<const FlowCheck> checks) {
   for (const FlowCheck& check : checks) queries.push_back(NarrowQuery(check.frontend));
   std::sort(queries.begin(), queries.end());
   queries.erase(std::unique(queries.begin(), queries.end()), queries.end());
-  if (queries.size() <= kMostFilteredDumps) return queries;
+  // Flows from a frontend are not asked for by where they go.
+  const bool answers = std::any_of(checks.begin(), checks.end(), [](const FlowCheck& check) { return check.answers; });
+  if (queries.size() <= kMostFilteredDumps && !answers) return queries;
   FlowQuery wide = {.family = queries.front().family};
   // Sorted by protocol first.
   if (queries.front().protocol == queries.back().protocol) wide.protocol = queries.front().protocol;
@@ -94,9 +96,12 @@ absl::Status ConntrackTable::List(const FlowQuery& query, const Index& index, st
     if (!query.Admits(flow.original)) filters_ = false;  // an older kernel does not know that it should filter
     // What other queries of this cleaning ask for is left to them: nothing is deleted, or counted, twice.
     if (!query.Covers(flow.original)) return true;
-    const auto check = index.find(flow.original);
-    if (check == index.end() || !Stale(*check->second, flow)) return true;
-    condemned.push_back({flow.original, flow.id, {flow.tuple.begin(), flow.tuple.end()}});
+    for (const Match& frontend : {flow.original, FromFrontend(flow)}) {
+      const auto check = index.find(frontend);
+      if (check == index.end() || !Stale(*check->second, flow)) continue;
+      condemned.push_back({frontend, flow.id, flow.translated, {flow.tuple.begin(), flow.tuple.end()}});
+      break;
+    }
     return true;
   };
   PM_RETURN_IF_ERROR(Ask(*transport_, EncodeQuery(query, sequence_++), visit));
@@ -125,6 +130,7 @@ absl::Status ConntrackTable::Delete(Family family, absl::Span<const Condemned> c
       // It ended by itself, or was replaced by one with another id.
       if (answer.error == 0 || answer.error == ENOENT) {
         ++report.deleted;
+        if (!part[position].translated) ++report.bypassed;
       } else {
         const std::string attempted = absl::StrCat("delete a flow to ", FormatMatch(part[position].frontend));
         first_error.Update(ErrnoStatus(answer.error, attempted, answer.extack));

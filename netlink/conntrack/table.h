@@ -37,6 +37,7 @@ class ConntrackTable final : public FlowTable {
   struct Condemned {
     Match frontend;
     uint32_t id;
+    bool translated;
     std::vector<uint8_t> tuple;
   };
 

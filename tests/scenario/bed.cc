@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/scenario/bed.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
@@ -52,7 +54,7 @@ bool OnLan(const Host& host) { return host.kind != HostKind::kPod; }
 
 }  // namespace
 
-Bed::Bed(const BedPlan& plan) : plan_(plan), lan_(std::make_unique<NetNs>("lan")) {
+Bed::Bed(BedPlan plan) : plan_(std::move(plan)), lan_(std::make_unique<NetNs>("lan")) {
   for (const Host& host : plan_.hosts) {
     namespaces_[host.name] = std::make_unique<NetNs>(host.name);
     Prepare(host);
@@ -130,11 +132,11 @@ void Bed::Connect() {
       const std::string link = PodInterface(pod.name);
       const bool bridged = host.kind == HostKind::kNode && !plan_.bridge.empty();
       absl::StrAppend(&own, "link add name ", link, " type veth peer name eth0 netns ", ns(pod).path(), "\n");
-      if (bridged)
-        absl::StrAppend(&own, "link set ", link, " master ", plan_.bridge,
-                        "\n",  //
-                               // Where netfilter sees bridged packets, a pod reaches itself without leaving the bridge.
-                        "link set ", link, " type bridge_slave hairpin on\n");
+      if (bridged) {
+        // Where netfilter sees bridged packets, a pod reaches itself without leaving the bridge.
+        absl::StrAppend(&own, "link set ", link, " master ", plan_.bridge, "\n");
+        absl::StrAppend(&own, "link set ", link, " type bridge_slave hairpin on\n");
+      }
       absl::StrAppend(&own, "link set ", link, " up\n");
       std::string& inside = commands[pod.name];
       absl::StrAppend(&inside, "link set eth0 up\n");

@@ -24,7 +24,7 @@ namespace pointsman::scenario {
 // the rest, Service addresses among it, to the node; the node and the routers send it to the world.
 class Bed {
  public:
-  explicit Bed(const BedPlan& plan);
+  explicit Bed(BedPlan plan);
   ~Bed();
 
   const BedPlan& plan() const { return plan_; }

@@ -16,7 +16,7 @@ constexpr absl::Duration kPatience = absl::Seconds(3);
 constexpr absl::Duration kSilence = absl::Milliseconds(250);  // so long without an answer is none
 constexpr absl::Duration kAtOnce = absl::Milliseconds(500);   // a refusal comes before
 constexpr absl::Duration kSoon = absl::Seconds(2);            // until stale flows are gone
-constexpr int kTriesAtFirst = 16;                             // enough to meet an endpoint that should not be there
+constexpr int kTriesAtFirst = 20;                             // enough to meet an endpoint that should not be there
 constexpr int kTriesPerEndpoint = 40;  // until each of k endpoints was met; to miss one of 10: 10 * 0.9^400
 
 std::string ServerName(const std::string& host, uint16_t port) { return absl::StrCat(host, ":", port); }
@@ -267,7 +267,8 @@ void PacketRun::AskClients(const Question& question) {
   }
   std::set<std::string> met;
   bool changed = false;
-  const int rounds = ask == Ask::kSticky || ask == Ask::kFresh ? 4 : 1;
+  // So often that nobody stays with an endpoint by luck.
+  const int rounds = ask != Ask::kSticky && ask != Ask::kFresh ? 1 : clients.size() == 1 ? kTriesAtFirst : 4;
   for (int round = 0; round < rounds; ++round) {
     std::vector<Probe> probes;
     for (const Question& client : clients) probes.push_back(ProbeFor(client));

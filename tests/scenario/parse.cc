@@ -373,7 +373,7 @@ absl::StatusOr<What> ParseStep(const Case& scenario, const Line& line, std::set<
   const std::string& verb = words[0];
   if (verb == "apply") {
     PM_RETURN_IF_ERROR(Arguments(words, 1, "FILE"));
-    if (scenario.clusters.count(words[1]) == 0) return Wrong(absl::StrCat("there is no ", words[1]));
+    if (!scenario.clusters.contains(words[1])) return Wrong(absl::StrCat("there is no ", words[1]));
     return Apply{words[1]};
   }
   if (verb == "wait") {
@@ -394,7 +394,7 @@ absl::StatusOr<What> ParseStep(const Case& scenario, const Line& line, std::set<
   }
   if (verb == "ask") {
     if (words.size() < 4) return Wrong("write: ask ID FLOW EXPECTED");
-    if (flows.count(words[2]) == 0) return Wrong(absl::StrCat("there is no flow ", words[2]));
+    if (!flows.contains(words[2])) return Wrong(absl::StrCat("there is no flow ", words[2]));
     AskFlow ask{.id = words[1], .flow = words[2]};
     PM_ASSIGN_OR_RETURN(ask.expect, ParseExpectation(scenario.bed, line, 3));
     if (ask.expect.ask != Ask::kEvery || ask.expect.where != Where::kEverywhere || ask.expect.times != 1) {
@@ -426,7 +426,7 @@ absl::StatusOr<Case> ParseCase(const std::string& path, const std::string& text)
       return at(1, Wrong(absl::StrCat("\"", name, "\" is no section")));
     }
   }
-  if (scenario.clusters.count("cluster.yaml") == 0) return at(1, Wrong("there is no section cluster.yaml"));
+  if (!scenario.clusters.contains("cluster.yaml")) return at(1, Wrong("there is no section cluster.yaml"));
 
   for (const Line& line : LinesOf(text, "bed")) {
     if (const absl::Status status = ParseBedLine(line.words, scenario.bed); !status.ok())

@@ -206,9 +206,9 @@ class Asker {
 
  private:
   void Bind() {
-    static const IpAddr any4 = *IpAddr::Parse("0.0.0.0");
-    static const IpAddr any6 = *IpAddr::Parse("::");
-    const IpAddr addr = probe_.source ? *probe_.source : probe_.to.addr.family() == Family::kIpv4 ? any4 : any6;
+    static const IpAddr kAny4 = *IpAddr::Parse("0.0.0.0");
+    static const IpAddr kAny6 = *IpAddr::Parse("::");
+    const IpAddr addr = probe_.source ? *probe_.source : probe_.to.addr.family() == Family::kIpv4 ? kAny4 : kAny6;
     while (true) {
       KernelAddr source = ToKernel(addr, probe_.wire == Wire::kIcmp ? 0 : FreshPort(*probe_.from, probe_.wire));
       if (bind(fd_, source.get(), source.length) == 0) return;

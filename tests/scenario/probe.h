@@ -80,7 +80,7 @@ std::vector<Answer> AskAll(const std::vector<Probe>& probes, size_t at_once = 48
 class Persistent {
  public:
   // Connects at once; what failed, the first Ask says.
-  Persistent(const Probe& probe);
+  explicit Persistent(const Probe& probe);
   ~Persistent();
   Persistent(const Persistent&) = delete;
   Persistent& operator=(const Persistent&) = delete;

@@ -18,8 +18,9 @@ using Take = std::function<absl::Status(const std::string& value, Config& config
 
 template <typename T>
 absl::Status Store(absl::StatusOr<T> parsed, T& place) {
-  if (parsed.ok()) place = *std::move(parsed);
-  return parsed.status();
+  if (!parsed.ok()) return parsed.status();
+  place = *std::move(parsed);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DetectLocalMode> ParseMode(const std::string& text) {

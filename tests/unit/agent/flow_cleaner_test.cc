@@ -28,7 +28,10 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr absl::Duration kLong = absl::Seconds(20);  // longer than anything here takes
-constexpr FlowCleaner::Options kQuick = {.first_pause = absl::Milliseconds(1), .longest_pause = absl::Milliseconds(4)};
+constexpr FlowCleaner::Options kQuick = {.first_pause = absl::Milliseconds(1),
+                                         .longest_pause = absl::Milliseconds(4),
+                                         .answers_pause = absl::Milliseconds(1),
+                                         .most_follow_ups = 3};
 
 FlowCheck Check(const std::string& frontend, const std::vector<std::string>& keep) {
   FlowCheck check{.frontend = {At(frontend).addr, Protocol::kUdp, At(frontend).port}};
@@ -42,6 +45,7 @@ std::string Text(absl::Span<const FlowCheck> checks) {
   for (const FlowCheck& check : checks) {
     absl::StrAppend(&text, text.empty() ? "" : ", ", FormatMatch(check.frontend));
     if (check.translated_only) absl::StrAppend(&text, " translated");
+    if (check.answers) absl::StrAppend(&text, " answers");
     for (const SocketAddr& addr : check.keep) absl::StrAppend(&text, " ", FormatSocketAddr(addr));
   }
   return text;
@@ -216,6 +220,28 @@ TEST_F(FlowCleanerTest, PausesGrowToTheLongestAndAreForgottenWithSuccess) {
   cleaner->Submit({Check("192.0.2.53:53", {})});
   EXPECT_TRUE(cleaner->Drain(kLong));
   EXPECT_EQ(script_.calls().size(), 7U);
+}
+
+TEST_F(FlowCleanerTest, WhereFlowsHadBypassedUsTheirAnswersAreLookedForUntilThereAreNone) {
+  const auto cleaner = Start();
+  for (int i = 0; i < 2; ++i) script_.WillAnswer(FlowReport{.seen = 1, .deleted = 1, .bypassed = 1});
+
+  cleaner->Submit({Check("192.0.2.53:53", {"203.0.113.1:53"}), Check("192.0.2.54:53", {})});
+
+  EXPECT_TRUE(cleaner->Drain(kLong));
+  const std::string again = "192.0.2.53:53/udp answers 203.0.113.1:53, 192.0.2.54:53/udp translated";
+  EXPECT_THAT(script_.calls(),
+              ElementsAre("192.0.2.53:53/udp 203.0.113.1:53, 192.0.2.54:53/udp translated", again, again));
+}
+
+TEST_F(FlowCleanerTest, AnswersThatNeverEndAreLeftAtLast) {
+  const auto cleaner = Start();
+  for (int i = 0; i < 20; ++i) script_.WillAnswer(FlowReport{.seen = 1, .deleted = 1, .bypassed = 1});
+
+  cleaner->Submit({Check("192.0.2.53:53", {"203.0.113.1:53"})});
+
+  EXPECT_TRUE(cleaner->Drain(kLong));
+  EXPECT_EQ(script_.calls().size(), 4U) << "once, and three times more";
 }
 
 TEST_F(FlowCleanerTest, DrainGivesUpInTime) {

@@ -88,6 +88,20 @@ const FlowCheck kNodePort = Check(To("192.0.2.1:32000"), {"203.0.113.4:9090"});
 Flow FlowTo(const std::string& dest, const std::string& reply, Protocol protocol = Protocol::kUdp) {
   return {.original = To(dest, protocol), .reply_source = At(reply), .translated = dest != reply};
 }
+// As the kernel sees one that begins with what was meant for an answer.
+Flow FlowFrom(const std::string& source, const std::string& dest) {
+  Flow flow = FlowTo(dest, dest);
+  flow.source = At(source);
+  return flow;
+}
+Flow Translated(Flow flow) {
+  flow.translated = true;
+  return flow;
+}
+FlowCheck WithAnswers(FlowCheck check) {
+  check.answers = true;
+  return check;
+}
 Flow Zoned(Flow flow) {
   flow.zoned = true;
   return flow;
@@ -110,6 +124,12 @@ const Judgement kJudgements[] = {
     {"AnotherZone", Zoned(FlowTo("192.0.2.80:8000", "203.0.113.5:9090")), kLive, false},
     {"GoneTranslated", FlowTo("192.0.2.80:8000", "203.0.113.4:9090"), kGone, true},
     {"GoneNeverTranslated", FlowTo("192.0.2.80:8000", "192.0.2.80:8000"), kGone, false},
+    {"AnswerOnItsWay", FlowFrom("192.0.2.80:8000", "198.51.100.9:4000"), WithAnswers(kLive), true},
+    {"AnswerNobodyAskedFor", FlowFrom("192.0.2.80:8000", "198.51.100.9:4000"), kLive, false},
+    {"AnswerFromAnotherPort", FlowFrom("192.0.2.80:8001", "198.51.100.9:4000"), WithAnswers(kLive), false},
+    {"AnswerThatWasTranslated", Translated(FlowFrom("192.0.2.80:8000", "198.51.100.9:4000")), WithAnswers(kLive),
+     false},
+    {"AnswersBesides", FlowTo("192.0.2.80:8000", "203.0.113.4:9090"), WithAnswers(kLive), false},
     {"GoneInAnotherZone", Zoned(FlowTo("192.0.2.80:8000", "203.0.113.4:9090")), kGone, false},
 };
 
@@ -378,6 +398,15 @@ TEST(ConntrackTableTest, ManyChecksAreOneQuestionForTheirProtocol) {
   EXPECT_EQ(Text(table.Clean(checks)), "2 of 3");
   EXPECT_THAT(table.dumps, ElementsAre("8"));
   EXPECT_THAT(PortsIn(table), ElementsAre(6));
+}
+
+TEST(ConntrackTableTest, AnswersAreLookedForInAllOfAProtocol) {
+  FakeTable table;
+  FlowCheck check = Port(1);
+  check.answers = true;
+  table.entries = {Entry(1), Entry(2)};
+  EXPECT_EQ(Text(table.Clean({check})), "1 of 2");
+  EXPECT_THAT(table.dumps, ElementsAre("8"));
 }
 
 TEST(ConntrackTableTest, ManyChecksOfSeveralProtocolsAreOneQuestionForEverything) {
