@@ -15,7 +15,7 @@
 #include "pointsman/nft_simulate.h"
 #include "tests/support/builders.h"
 #include "tests/support/fake_dataplane.h"
-#include "tests/unit/rules/worked_packets.h"
+#include "tests/unit/rules/packets.h"
 
 namespace pointsman {
 namespace {

@@ -5,7 +5,7 @@
 #include "gtest/gtest.h"
 
 #include "pointsman/packet.h"
-#include "tests/unit/rules/worked_packets.h"
+#include "tests/unit/rules/packets.h"
 
 namespace pointsman {
 namespace {
@@ -13,20 +13,6 @@ namespace {
 using support::At;
 using support::Ip;
 using support::Net;
-using support::PacketRow;
-
-class ResolveRow : public ::testing::TestWithParam<PacketRow> {};
-
-TEST_P(ResolveRow, MeetsWhatWasWorkedOutByHand) {
-  const PacketRow& row = GetParam();
-
-  const Outcome outcome = Resolve(row.world->plans, row.world->around(), row.packet);
-
-  EXPECT_EQ(FormatOutcome(outcome), FormatOutcome(row.expected)) << row.why;
-}
-
-INSTANTIATE_TEST_SUITE_P(Plan, ResolveRow, ::testing::ValuesIn(support::WorkedPackets()),
-                         [](const auto& row) { return std::string(row.param.name); });
 
 // One Service of one frontend with two endpoints, written as a plan.
 std::shared_ptr<const ServicePlan> PlanOf(const Action& action) {

@@ -12,32 +12,16 @@
 #include "pointsman/nft_simulate.h"
 #include "rules/nft/layout.h"
 #include "tests/support/builders.h"
-#include "tests/unit/rules/worked_packets.h"
+#include "tests/unit/rules/packets.h"
 
 namespace pointsman::nft {
 namespace {
 
-using support::PacketRow;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
-
-class SimulateRow : public ::testing::TestWithParam<PacketRow> {};
-
-TEST_P(SimulateRow, TheCompiledProgramDoesWhatWasWorkedOutByHand) {
-  const PacketRow& row = GetParam();
-
-  const absl::StatusOr<Outcome> outcome =
-      Simulate(CompileAll(row.world->plans, row.world->settings), row.world->node_addresses, row.packet);
-
-  ASSERT_EQ(outcome.status(), absl::OkStatus());
-  EXPECT_EQ(FormatOutcome(*outcome), FormatOutcome(row.expected)) << row.why;
-}
-
-INSTANTIATE_TEST_SUITE_P(Nft, SimulateRow, ::testing::ValuesIn(support::WorkedPackets()),
-                         [](const auto& row) { return std::string(row.param.name); });
 
 // --- Single programs ---
 
@@ -398,22 +382,6 @@ std::vector<std::string> Path(const Ruleset& program, const Packet& packet,
                                  step.comment.empty() ? "" : " # ", step.comment));
   }
   return lines;
-}
-
-TEST(TracePacketTest, SaysWhatSimulateSays) {
-  for (const PacketRow& row : support::WorkedPackets()) {
-    const Ruleset program = CompileAll(row.world->plans, row.world->settings);
-    const absl::StatusOr<Trace> trace = TracePacket(program, row.world->node_addresses, row.packet);
-    ASSERT_EQ(trace.status(), absl::OkStatus());
-    EXPECT_EQ(FormatOutcome(trace->outcome), FormatOutcome(row.expected)) << row.name;
-    EXPECT_FALSE(trace->steps.empty()) << row.name;
-    for (const TraceStep& step : trace->steps) {
-      EXPECT_EQ(step.text, program.tables.at(row.packet.dest.family())
-                               .chains.at(step.chain)
-                               .rules.at(static_cast<size_t>(step.rule - 1)))
-          << row.name;
-    }
-  }
 }
 
 TEST(TracePacketTest, TellsTheWayOfAPodToAClusterIp) {
