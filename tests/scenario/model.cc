@@ -23,8 +23,7 @@ using Plans = std::vector<std::shared_ptr<const ServicePlan>>;
 using MakeSimulator = std::function<Simulator(const Plans&, const nft::BaseSettings&, const std::vector<IpAddr>&)>;
 
 Simulator Nftables(const Plans& plans, const nft::BaseSettings& settings, const std::vector<IpAddr>& node_addresses) {
-  return [program = nft::CompileAll(plans, settings),
-          node_addresses](const Packet& packet) -> absl::StatusOr<Outcome> {
+  return [program = nft::CompileAll(plans, settings), node_addresses](const Packet& packet) -> absl::StatusOr<Outcome> {
     PM_ASSIGN_OR_RETURN(const Outcome outcome, nft::Simulate(program, node_addresses, packet));
     // `pointsman trace` can explain it, too.
     PM_ASSIGN_OR_RETURN(const nft::Trace trace, nft::TracePacket(program, node_addresses, packet));
