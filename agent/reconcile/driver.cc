@@ -64,13 +64,12 @@ absl::Time Driver::Step(absl::Time now) {
 void Driver::CheckGeneration(absl::Time now) {
   const absl::StatusOr<Generation> generation = dataplane_.CurrentGeneration();
   controller_.GenerationChecked(now, !generation.ok() || *generation != generation_);
-  if (now >= count_at_ && programmer_.affinity()) {
-    count_at_ = now + kCountEvery;
-    CountNotRemembered();
-  }
+  CountNotRemembered(now);
 }
 
-void Driver::CountNotRemembered() {
+void Driver::CountNotRemembered(absl::Time now) {
+  if (now < count_at_ || !programmer_.affinity()) return;
+  count_at_ = now + kCountEvery;
   const absl::StatusOr<uint64_t> counted = dataplane_.CountedPackets();
   if (!counted.ok()) {
     hooks_.error(counted.status(), "count");
@@ -177,6 +176,7 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
     if (!absl::IsAborted(swept)) hooks_.error(swept, "sweep");
   }
   hooks_.pass(report);
+  CountNotRemembered(done);
 }
 
 void Driver::TellNodeWide(Diagnostics diagnostics) {

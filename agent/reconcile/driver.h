@@ -65,7 +65,8 @@ class Driver {
   void Observe(absl::Time now);
   void Reconcile(absl::Time now, const Controller::Next& next);
   void CheckGeneration(absl::Time now);
-  void CountNotRemembered();
+  // Asks the kernel's counters, now and then, while anybody is to be remembered.
+  void CountNotRemembered(absl::Time now);
   // Compiles what is dirty; sets `report`'s planning half.
   nft::Changes Stage(bool shrink, PassReport& report);
   absl::Status Commit(const nft::ChangeSet& changes, bool guarded, PassReport& report);

@@ -360,7 +360,7 @@ TEST(DriverTest, AFirstCommitThatFailsIsTriedAgainByItselfAfterADelayThatGrows) 
   for (int i = 0; i < 20 && !agent.driver.idle(); ++i) {
     const absl::Time next = agent.driver.Step(now);
     if (next > now) {
-      waits.push_back(next - now);
+      waits.push_back(next - absl::Now());
       now = next;
     }
   }
