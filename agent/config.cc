@@ -59,6 +59,15 @@ LocalDetector MakeLocalDetector(const Config& config, const Node* node) {
 
 }  // namespace
 
+absl::StatusOr<DetectLocalMode> ParseDetectLocalMode(const std::string& text) {
+  if (text == "ClusterCIDR") return DetectLocalMode::kClusterCidr;
+  if (text == "NodeCIDR") return DetectLocalMode::kNodeCidr;
+  if (text == "BridgeInterface") return DetectLocalMode::kBridgeInterface;
+  if (text == "InterfaceNamePrefix") return DetectLocalMode::kInterfaceNamePrefix;
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is no mode: write ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix"));
+}
+
 absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text) {
   std::vector<Cidr> cidrs;
   for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {

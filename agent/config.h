@@ -36,6 +36,8 @@ struct Config {
   uint32_t affinity_size = 262144;
 };
 
+// Takes kube-proxy's spelling.
+absl::StatusOr<DetectLocalMode> ParseDetectLocalMode(const std::string& text);
 // Parses a comma-separated list of CIDRs.
 absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text);
 

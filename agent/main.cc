@@ -30,18 +30,12 @@ void AddManifestFlags(CLI::App* app, Flags& flags) {
   app->add_option("--cluster-cidr", flags.cluster_cidr,
                   "where pods are; other sources are masqueraded on their way to a ClusterIP")
       ->type_name("CIDR,...");
-  static const std::map<std::string, DetectLocalMode> kModes = {
-      {"ClusterCIDR", DetectLocalMode::kClusterCidr},
-      {"NodeCIDR", DetectLocalMode::kNodeCidr},
-      {"BridgeInterface", DetectLocalMode::kBridgeInterface},
-      {"InterfaceNamePrefix", DetectLocalMode::kInterfaceNamePrefix}};
   app->add_option(
          "--detect-local-mode", flags.detect_local_mode,
          "how pods are known: by --cluster-cidr, by the podCIDRs of this node's Node object, or by the interface "
          "they come in through")
-      ->transform(CLI::CheckedTransformer(kModes).description(""))
       ->type_name("MODE")
-      ->option_text("ClusterCIDR|NodeCIDR|BridgeInterface|InterfaceNamePrefix [ClusterCIDR]");
+      ->option_text("ClusterCIDR|NodeCIDR|BridgeInterface|InterfaceNamePrefix");
   app->add_option("--pod-bridge-interface", flags.pod_bridge_interface, "the bridge pods are on")->type_name("NAME");
   app->add_option("--pod-interface-name-prefix", flags.pod_interface_name_prefix,
                   "what the names of the pods' interfaces begin with")

@@ -20,7 +20,7 @@ struct Flags {
   std::string allocate_from;
   std::string node_name;
   std::string cluster_cidr;
-  DetectLocalMode detect_local_mode = DetectLocalMode::kClusterCidr;
+  std::string detect_local_mode = "ClusterCIDR";
   std::string pod_bridge_interface;
   std::string pod_interface_name_prefix;
   std::string service_cidr;

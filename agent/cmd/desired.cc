@@ -57,13 +57,14 @@ absl::StatusOr<Config> ParseConfig(const Flags& flags) {
   absl::StatusOr<std::vector<Cidr>> pods = ParseCidrs(flags.cluster_cidr);
   if (!pods.ok()) return annotate(pods, "--cluster-cidr");
   config.cluster_cidrs = *std::move(pods);
-  config.detect_local_mode = flags.detect_local_mode;
-  PM_ASSIGN_OR_RETURN(config.pod_bridge_interface,
-                      InterfaceOf(DetectLocalMode::kBridgeInterface, flags.detect_local_mode, "--pod-bridge-interface",
-                                  flags.pod_bridge_interface));
+  const absl::StatusOr<DetectLocalMode> mode = ParseDetectLocalMode(flags.detect_local_mode);
+  if (!mode.ok()) return annotate(mode, "--detect-local-mode");
+  config.detect_local_mode = *mode;
+  PM_ASSIGN_OR_RETURN(config.pod_bridge_interface, InterfaceOf(DetectLocalMode::kBridgeInterface, *mode,
+                                                               "--pod-bridge-interface", flags.pod_bridge_interface));
   PM_ASSIGN_OR_RETURN(config.pod_interface_name_prefix,
-                      InterfaceOf(DetectLocalMode::kInterfaceNamePrefix, flags.detect_local_mode,
-                                  "--pod-interface-name-prefix", flags.pod_interface_name_prefix));
+                      InterfaceOf(DetectLocalMode::kInterfaceNamePrefix, *mode, "--pod-interface-name-prefix",
+                                  flags.pod_interface_name_prefix));
   absl::StatusOr<std::vector<Cidr>> services = ParseCidrs(flags.service_cidr);
   if (!services.ok()) return annotate(services, "--service-cidr");
   config.service_cidrs = *std::move(services);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/reconcile/driver.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -114,7 +115,8 @@ nft::Changes Driver::Stage(bool shrink, PassReport& report) {
   nft::Changes changes = programmer_.Stage(patch, settings_, todo.all, shrink);
   stale_ = flows_.Stage(patch, todo.all);
   report.services = static_cast<int>(patch.services.size());
-  report.flow_checks = static_cast<int>(stale_.size());
+  report.flow_checks = static_cast<int>(
+      std::count_if(stale_.begin(), stale_.end(), [](const FlowCheck& check) { return !check.renews; }));
   report.full = todo.all;
   report.planning = absl::Now() - start;
   return changes;

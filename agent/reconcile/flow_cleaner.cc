@@ -24,6 +24,8 @@ void FlowCleaner::Submit(std::vector<FlowCheck> checks) {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (FlowCheck& check : checks) {
       const Match frontend = check.frontend;
+      // Whether one under way comes to an end is not known yet.
+      if (check.renews && !busy_ && !waiting_.contains(frontend)) continue;
       waiting_.insert_or_assign(frontend, std::move(check));
     }
   }

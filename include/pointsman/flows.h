@@ -23,6 +23,8 @@ struct FlowCheck {
   // Also flows from `frontend` that nobody translated: after one that bypassed us was removed, an answer to it that was
   // still on its way opens another, from the other end, and what its client sends next is taken for an answer to that.
   bool answers = false;
+  // Nothing has become stale; but an earlier check for `frontend` that was not carried out yet knows too few to keep.
+  bool renews = false;
 
   friend bool operator==(const FlowCheck&, const FlowCheck&) = default;
 };

@@ -202,7 +202,8 @@ class FlowTracker {
  public:
   // Flows that are stale once `patch` is in the kernel: to a frontend that is new (they bypassed it), that lost a
   // serving endpoint or got its first, or that is gone. While a frontend has no serving endpoint its flows are left
-  // alone (reference: kube-proxy's conntrack cleaning). Sorted by frontend, unique.
+  // alone (reference: kube-proxy's conntrack cleaning). One that only gained endpoints has a check that renews. Sorted
+  // by frontend, unique.
   //
   // Inputs: `full`: `patch` names every Service there is; what it does not name is gone.
   // Cost:   O(patch).

@@ -69,13 +69,14 @@ std::vector<FlowCheck> FlowTracker::Stage(const PlanPatch& patch, bool full) {
         taken.insert(match);
         if (port.serving.empty()) continue;
         const auto then = before.find(match);
-        if (then != before.end() && !MayHaveGoneStale(then->second, {&name, &port.serving})) continue;
-        checks[match] = {.frontend = match, .keep = port.serving, .translated_only = false};
+        const bool stale = then == before.end() || MayHaveGoneStale(then->second, {&name, &port.serving});
+        if (!stale && *then->second.serving == port.serving) continue;
+        checks[match] = {.frontend = match, .keep = port.serving, .renews = !stale};
       }
     }
   }
   for (const auto& [match, answering] : before) {
-    if (!taken.contains(match)) checks[match] = {.frontend = match, .keep = {}, .translated_only = true};
+    if (!taken.contains(match)) checks[match] = {.frontend = match, .translated_only = true};
   }
 
   std::vector<FlowCheck> sorted;

@@ -23,14 +23,6 @@ absl::Status Store(absl::StatusOr<T> parsed, T& place) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<DetectLocalMode> ParseMode(const std::string& text) {
-  if (text == "ClusterCIDR") return DetectLocalMode::kClusterCidr;
-  if (text == "NodeCIDR") return DetectLocalMode::kNodeCidr;
-  if (text == "BridgeInterface") return DetectLocalMode::kBridgeInterface;
-  if (text == "InterfaceNamePrefix") return DetectLocalMode::kInterfaceNamePrefix;
-  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no way to detect pods"));
-}
-
 const std::map<std::string, Take>& Values() {
   static const auto& values = *new std::map<std::string, Take>{
       {"--node-name",
@@ -50,7 +42,9 @@ const std::map<std::string, Take>& Values() {
       {"--allocate-from", [](const std::string& value,
                              Config& config) { return Store(ParseAllocationRanges(value), config.allocate_from); }},
       {"--detect-local-mode",
-       [](const std::string& value, Config& config) { return Store(ParseMode(value), config.detect_local_mode); }},
+       [](const std::string& value, Config& config) {
+         return Store(ParseDetectLocalMode(value), config.detect_local_mode);
+       }},
       {"--pod-bridge-interface",
        [](const std::string& value, Config& config) {
          config.pod_bridge_interface = value;

@@ -218,6 +218,12 @@ TEST(MakeBaseSettingsTest, ThePolicyIsTheConfigs) {
   EXPECT_EQ(settings.affinity_size, 7U);
 }
 
+TEST(ParseDetectLocalModeTest, TakesKubeProxysSpellingAndNoOther) {
+  EXPECT_EQ(*ParseDetectLocalMode("InterfaceNamePrefix"), DetectLocalMode::kInterfaceNamePrefix);
+  EXPECT_EQ(ParseDetectLocalMode("clustercidr").status().message(),
+            "\"clustercidr\" is no mode: write ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix");
+}
+
 TEST(MakeBaseSettingsTest, PodsAreWhereTheModeSays) {
   Config config{.node_name = "n1",
                 .cluster_cidrs = {Net("10.245.0.0/16"), Net("10.244.0.0/16"), Net("fd00::/48"), Net("10.244.1.0/24")},

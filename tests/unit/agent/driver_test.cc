@@ -44,6 +44,7 @@ struct Agent {
                 .clean =
                     [this](std::vector<FlowCheck> checks) {
                       for (const FlowCheck& check : checks) {
+                        if (check.renews) continue;
                         cleaned.push_back(absl::StrCat(FormatMatch(check.frontend), " ", check.keep.size()));
                       }
                     },

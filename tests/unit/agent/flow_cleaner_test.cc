@@ -244,6 +244,26 @@ TEST_F(FlowCleanerTest, AnswersThatNeverEndAreLeftAtLast) {
   EXPECT_EQ(script_.calls().size(), 4U) << "once, and three times more";
 }
 
+TEST_F(FlowCleanerTest, ANewEndpointIsKeptByAnOlderCheckThatStillWaitsAndIsNoCheckInItself) {
+  const auto cleaner = Start();
+  FlowCheck renewal = Check("192.0.2.53:53", {"203.0.113.1:53", "203.0.113.2:53"});
+  renewal.renews = true;
+  cleaner->Submit({renewal});
+  EXPECT_TRUE(cleaner->Drain(kLong));
+  EXPECT_THAT(script_.calls(), IsEmpty());
+
+  script_.WillAnswer(absl::UnavailableError("busy"));
+  script_.Close();
+  cleaner->Submit({Check("192.0.2.53:53", {"203.0.113.1:53"})});
+  ASSERT_TRUE(script_.WaitForCalls(1));
+  cleaner->Submit({renewal});
+  script_.Open();
+
+  EXPECT_TRUE(cleaner->Drain(kLong));
+  EXPECT_THAT(script_.calls(),
+              ElementsAre("192.0.2.53:53/udp 203.0.113.1:53", "192.0.2.53:53/udp 203.0.113.1:53 203.0.113.2:53"));
+}
+
 TEST_F(FlowCleanerTest, DrainGivesUpInTime) {
   const auto cleaner = Start({.first_pause = absl::Hours(1), .longest_pause = absl::Hours(1)});
   script_.WillAnswer(absl::UnavailableError("busy"));

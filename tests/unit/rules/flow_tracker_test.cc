@@ -65,6 +65,7 @@ std::vector<std::string> Texts(const std::vector<FlowCheck>& checks) {
   for (const FlowCheck& check : checks) {
     std::string text = FormatMatch(check.frontend);
     if (check.translated_only) absl::StrAppend(&text, " translated");
+    if (check.renews) absl::StrAppend(&text, " renews");
     if (!check.keep.empty()) {
       absl::StrAppend(&text, " keep ", absl::StrJoin(check.keep, " ", [](std::string* out, const SocketAddr& addr) {
         absl::StrAppend(out, FormatSocketAddr(addr));
@@ -109,7 +110,10 @@ const Transition kTransitions[] = {
      {"192.0.2.53:53/udp keep 203.0.113.1:5353 203.0.113.2:5353"}},
     {"ANewFrontendThatNobodyServesIsNot", {}, {{"ns/dns", {Udp({kDns}, {})}}}, {}},
     {"NothingChangedMeansNothingToDo", {{"ns/dns", {Udp({kDns}, {kA})}}}, {{"ns/dns", {Udp({kDns}, {kA})}}}, {}},
-    {"AnAddedEndpointLeavesNothingStale", {{"ns/dns", {Udp({kDns}, {kA})}}}, {{"ns/dns", {Udp({kDns}, {kA, kB})}}}, {}},
+    {"AnAddedEndpointLeavesNothingStale",
+     {{"ns/dns", {Udp({kDns}, {kA})}}},
+     {{"ns/dns", {Udp({kDns}, {kA, kB})}}},
+     {"192.0.2.53:53/udp renews keep 203.0.113.1:5353 203.0.113.2:5353"}},
     {"ALostEndpointDoes",
      {{"ns/dns", {Udp({kDns}, {kA, kB})}}},
      {{"ns/dns", {Udp({kDns}, {kA})}}},
