@@ -10,6 +10,10 @@
 namespace pointsman {
 namespace {
 
+bool Has(const std::vector<IpAddr>& addresses, const IpAddr& addr) {
+  return std::find(addresses.begin(), addresses.end(), addr) != addresses.end();
+}
+
 // The sources let in to the load-balancer addresses.
 std::vector<Cidr> Allowed(const ServicePort& port, const NodeInfo& node) {
   std::vector<Cidr> ranges = port.source_ranges;
@@ -111,7 +115,8 @@ class ServicePlanner {
     std::vector<std::vector<Frontend>> claims;
     for (const ServicePort& port : ports) {
       plan.creation = port.creation;
-      plan.cluster_ips.push_back(port.cluster_ip);
+      // Refusing its other ports would shut the node off.
+      if (!Has(node_.local_addresses, port.cluster_ip)) plan.cluster_ips.push_back(port.cluster_ip);
       EndpointChoice choice = ChooseEndpoints(port, node_);
       claims.push_back(Frontends(port, choice, node_, policy_));
       plan.ports.push_back(
@@ -133,6 +138,7 @@ class ServicePlanner {
                 [](const Frontend& a, const Frontend& b) { return a.match < b.match; });
     }
     TellUnranged(ports);
+    TellOwnAddress(ports);
     return plan;
   }
 
@@ -163,6 +169,15 @@ class ServicePlanner {
            policy_.close_unranged
                ? absl::StrCat("add an ", family, " range")
                : absl::StrCat("add an ", family, " range, or close them with --pointsman.close-unranged-vips"));
+    }
+  }
+
+  void TellOwnAddress(absl::Span<const ServicePort> ports) {
+    std::set<IpAddr> told;
+    for (const ServicePort& port : ports) {
+      if (!Has(node_.local_addresses, port.cluster_ip) || !told.insert(port.cluster_ip).second) continue;
+      Warn("spec.clusterIP", absl::StrCat(FormatIp(port.cluster_ip), " is an address of this node"),
+           "its other ports stay the node's", "take an address that nobody has");
     }
   }
 

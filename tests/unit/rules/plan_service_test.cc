@@ -247,6 +247,17 @@ TEST(PlanServiceTest, RangesOfTheOtherFamilyLeaveAnAddressOpenUnlessToldOtherwis
   EXPECT_THAT(FormatDiagnostic(closed.diagnostics[0]), HasSubstr("let nobody in"));
 }
 
+TEST(PlanServiceTest, AClusterIpThatIsTheNodesOwnDoesNotShutTheNodeOff) {
+  const Planned planned = Plan(Svc("ns/web").ClusterIp("198.51.100.9").Tcp(80).Build(), {}, {});
+
+  EXPECT_THAT(planned.plan.cluster_ips, IsEmpty()) << "or every other port of the node were refused";
+  EXPECT_THAT(Plan(Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80).Tcp(81, "x").Build(), {}, {}).plan.cluster_ips,
+              ElementsAre(Ip("192.0.2.1")));
+  ASSERT_EQ(planned.diagnostics.size(), 1U);
+  EXPECT_THAT(FormatDiagnostic(planned.diagnostics[0]),
+              HasSubstr("spec.clusterIP: 198.51.100.9 is an address of this node; its other ports stay the node's"));
+}
+
 TEST(PlanServiceTest, AnExactAddressBeatsANodePortOfTheSameService) {
   const Service service = Svc("ns/web")
                               .ClusterIp("192.0.2.1")
