@@ -160,10 +160,9 @@ int Main(int argc, char** argv) {
   AddOutputFlag(trace, flags, "text, or json: one object");
   trace->footer(
       "Follows the first packet of a connection: who the sender is taken for, which Service has the destination, what\n"
-      "must happen by the manifests (plan), what the kernel's tables make of it (kernel), and by which rules. Clients\n"
-      "that the kernel remembers for session affinity are left out. Reading the kernel needs CAP_NET_ADMIN; without "
-      "it\n"
-      "the path is through the rules the kernel should have. Changes nothing.\n\n"
+      "must happen by the manifests (plan), what the kernel's tables make of it (kernel), and by which rules. Where\n"
+      "the kernel remembers the client for session affinity, that is told apart (memory). Reading the kernel needs\n"
+      "CAP_NET_ADMIN; without it the path is through the rules the kernel should have. Changes nothing.\n\n"
       "Examples:\n"
       "  pointsman trace --manifests examples/ 10.244.1.9 10.96.0.80:80\n"
       "  pointsman trace --manifests examples/ node 10.96.0.10:53/udp\n"

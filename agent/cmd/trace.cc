@@ -209,7 +209,13 @@ absl::StatusOr<TraceReport> ExplainPacket(const Packet& packet,
     report.kernel_state = TraceReport::Kernel::kEmpty;
     return report;
   }
-  absl::StatusOr<nft::Trace> live = nft::TracePacket(*kernel, around.node_addresses, packet);
+  nft::Ruleset forgetful = *kernel;
+  for (auto& [family, table] : forgetful.tables) {
+    for (auto& [name, set] : table.sets) {
+      if (set.spec.dynamic) set.elements.clear();
+    }
+  }
+  absl::StatusOr<nft::Trace> live = nft::TracePacket(forgetful, around.node_addresses, packet);
   if (!live.ok()) {
     report.kernel_state = TraceReport::Kernel::kNotUnderstood;
     report.kernel_error = std::string(live.status().message());
@@ -217,6 +223,11 @@ absl::StatusOr<TraceReport> ExplainPacket(const Packet& packet,
   }
   report.kernel = live->outcome;
   report.path = std::move(live->steps);
+  absl::StatusOr<nft::Trace> remembered = nft::TracePacket(*kernel, around.node_addresses, packet);
+  if (remembered.ok() && remembered->outcome != report.kernel) {
+    report.remembered = std::move(remembered->outcome);
+    report.path = std::move(remembered->steps);
+  }
   return report;
 }
 

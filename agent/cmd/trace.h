@@ -55,9 +55,10 @@ struct TraceReport {
   std::string service_detail;  // what the address is to it, or else where it belongs
   Outcome plan;
   Kernel kernel_state = Kernel::kTraced;
-  std::string kernel_error;          // kNotUnderstood, kUnreadable
-  Outcome kernel;                    // kTraced, kEmpty
-  std::vector<nft::TraceStep> path;  // through the kernel's rules if kTraced, else through those it should have
+  std::string kernel_error;           // kNotUnderstood, kUnreadable
+  Outcome kernel;                     // kTraced, kEmpty; of a client that nobody remembers
+  std::optional<Outcome> remembered;  // kTraced: what this client meets, if that is another
+  std::vector<nft::TraceStep> path;   // through the kernel's rules if kTraced, else through those it should have
 };
 
 // Inputs:  `program` is what the plans compile to; `kernel` is what the kernel holds, or why that is not known.

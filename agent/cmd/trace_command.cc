@@ -16,7 +16,7 @@ namespace {
 absl::StatusOr<nft::Ruleset> ReadKernel() {
   PM_RETURN_IF_ERROR(CheckNetAdmin());
   PM_ASSIGN_OR_RETURN(const std::unique_ptr<Dataplane> dataplane,
-                      OpenNftDataplane({.max_listed_elements = std::numeric_limits<int>::max()}));
+                      OpenNftDataplane({.max_listed_elements = std::numeric_limits<int>::max(), .list_filled = true}));
   PM_ASSIGN_OR_RETURN(Observation observation, dataplane->Observe());
   return std::move(observation.ruleset);
 }

@@ -52,6 +52,14 @@ void AppendOutcome(absl::string_view label, const Outcome& outcome, std::string&
   }
 }
 
+void AppendRemembered(const Outcome& outcome, std::string& out) {
+  if (outcome.verdict == Outcome::Verdict::kDrop) {
+    out += "memory:  the endpoint this client was sent to is gone: one packet is dropped, the next goes elsewhere\n";
+  } else {
+    AppendOutcome("memory:  the kernel remembers this client: ", outcome, out);
+  }
+}
+
 std::string Only(absl::string_view whose, const Deliveries& in, const Deliveries& other) {
   std::vector<std::string> words;
   for (const Outcome::Delivery& delivery : in) {
@@ -151,6 +159,7 @@ std::string FormatTraceText(const TraceReport& report) {
   switch (report.kernel_state) {
     case TraceReport::Kernel::kTraced:
       AppendOutcome("kernel:  ", report.kernel, out);
+      if (report.remembered) AppendRemembered(*report.remembered, out);
       break;
     case TraceReport::Kernel::kEmpty:
       AppendOutcome("kernel:  has no table of pointsman: ", report.kernel, out);
@@ -194,6 +203,7 @@ std::string FormatTraceJson(const TraceReport& report) {
       {"service_detail", TextOrNull(report.service_detail)},
       {"plan", OutcomeJson(report.plan)},
       {"kernel", known ? OutcomeJson(report.kernel) : Json(nullptr)},
+      {"remembered", report.remembered ? OutcomeJson(*report.remembered) : Json(nullptr)},
       {"kernel_error", TextOrNull(report.kernel_error)},
       {"path_of", report.kernel_state == TraceReport::Kernel::kTraced ? "kernel" : "program"},
       {"path", std::move(path)},

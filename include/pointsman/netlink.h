@@ -20,6 +20,8 @@ struct NftOptions {
   // A set with more elements than this is not listed to its end: dumping is quadratic in the size (Set::complete is
   // false).
   int max_listed_elements = 100'000;
+  // Also list what is in sets that packets fill. It changes all the time.
+  bool list_filled = false;
 };
 
 // Errors: kUnavailable or kPermissionDenied if there is no nf_tables to talk to.

@@ -63,6 +63,7 @@ std::optional<std::string> KeyAt(ByteSpan message, uint32_t offset) {
 // repeats others, and nothing but the number of them tells.
 bool Rearranged(const RulesetDecoder::SetRef& set, const RulesetDecoder& decoder) {
   if (set.interval) return false;  // trees, and counted in another way
+  if (set.dynamic) return false;   // packets come and go while it is listed
   return decoder.Repeated(set.family, set.name) ||
          (set.count.has_value() && *set.count != decoder.ElementsOf(set.family, set.name));
 }
@@ -190,7 +191,7 @@ absl::Status NftDataplane::ReadTable(Family family, Transport& transport, Rulese
 
 absl::Status NftDataplane::ReadElements(const RulesetDecoder::SetRef& set, std::unique_ptr<Transport>& transport,
                                         RulesetDecoder& decoder, bool last_attempt) {
-  if (set.dynamic) return absl::OkStatus();  // the kernel fills them
+  if (set.dynamic && !options_.list_filled) return absl::OkStatus();
   const auto limit = static_cast<size_t>(options_.max_listed_elements);
   if (set.count.has_value() && *set.count > limit) {
     decoder.CutShort(set.family, set.name);

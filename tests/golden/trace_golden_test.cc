@@ -46,10 +46,31 @@ void Remove(const std::string& set, const std::string& element, nft::Ruleset& ru
   EXPECT_GT(removed, 0) << "no element of " << set << " begins with " << element;
 }
 
+// "CLIENT ENDPOINT": the client was sent there before, whatever Service it asked.
+void Remember(const std::string& words, nft::Ruleset& ruleset) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(words, ' ');
+  const IpAddr client = IpAddr::Parse(parts.first).value();
+  const std::pair<std::string, std::string> endpoint = absl::StrSplit(parts.second, ':');
+  const int port = std::stoi(endpoint.second);
+  const IpAddr addr = IpAddr::Parse(endpoint.first).value();
+  nft::Bytes data(addr.bytes().begin(), addr.bytes().end());
+  data.insert(data.end(), {static_cast<uint8_t>(port >> 8), static_cast<uint8_t>(port & 0xff), 0, 0});
+  auto& sets = ruleset.tables.at(client.family()).sets;
+  for (const auto& [key, value] : sets.at("aff_endpoints").elements) {
+    nft::Bytes place(client.bytes().begin(), client.bytes().end());
+    place.insert(place.end(), key.begin(), key.begin() + 8);  // which memory
+    sets.at("affinity").elements[place].data = data;
+  }
+}
+
 absl::StatusOr<nft::Ruleset> KernelOf(const std::string& text, nft::Ruleset program) {
   if (text == "empty\n") return nft::Ruleset();
   if (text == "unreadable\n") return absl::PermissionDeniedError("this needs CAP_NET_ADMIN");
   for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    if (absl::ConsumePrefix(&line, "remembers ")) {
+      Remember(std::string(line), program);
+      continue;
+    }
     EXPECT_TRUE(absl::ConsumePrefix(&line, "without ")) << line;
     const std::pair<std::string, std::string> words = absl::StrSplit(line, absl::MaxSplits(' ', 1));
     Remove(words.first, words.second, program);

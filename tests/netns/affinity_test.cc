@@ -426,6 +426,26 @@ TEST_P(AffinityTest, ItCanBeTurnedOffAndOnAgain) {
   EXPECT_EQ(diff.exit_code, 0) << diff.out << diff.err;
 }
 
+TEST_P(AffinityTest, TraceTellsWhereARememberedClientGoes) {
+  support::WriteFile(dir_.File("cart.yaml"), Yaml(10800));
+  support::AgentProcess agent(world_.node(), {"--manifests", dir_.path()});
+  ASSERT_TRUE(agent.WaitReady()) << agent.log();
+  const std::vector<IpAddr> clients = Clients(2);
+  const std::string home = Ask({clients[0]}, ClusterIp()).at(0);
+  const auto trace = [&](const IpAddr& client) {
+    const Match match = {ClusterIp().addr, GetParam().protocol, ClusterIp().port};
+    const support::ProcessResult traced = support::RunPointsman(
+        world_.node(), {"trace", "--manifests", dir_.path(), FormatIp(client), FormatMatch(match)});
+    EXPECT_EQ(traced.exit_code, 0) << traced.out << traced.err;
+    return traced.out;
+  };
+
+  const IpAddr pod = world_.pod_ip(home.back() - '0', GetParam().family);
+  EXPECT_THAT(trace(clients[0]), HasSubstr("memory:  the kernel remembers this client: deliver\n           " +
+                                           FormatSocketAddr({pod, 8080})));
+  EXPECT_THAT(trace(clients[1]), Not(HasSubstr("memory:")));
+}
+
 TEST_P(AffinityTest, WhenTheMemoryIsFullClientsAreServedAllTheSame) {
   support::WriteFile(dir_.File("cart.yaml"), Yaml(10800));
   support::AgentProcess agent(world_.node(), {"--manifests", dir_.path(), "--pointsman.affinity-size", "100"});
