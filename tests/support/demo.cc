@@ -97,6 +97,7 @@ class Demo {
     Start();
     Balance();
     Serve();
+    Explain();
     TakeAway();
     Repair();
     Stop();
@@ -135,6 +136,15 @@ class Demo {
       Say(absl::StrFormat("  10.96.0.10:53/%s  %s", FormatProtocol(protocol), reply.Text()));
       Expect(reply.name == "10.244.1.13", "kube-dns answers over UDP and TCP");
     }
+  }
+
+  void Explain() {
+    Chapter("Where a packet goes, and by which rules");
+    Prompt("pointsman trace --manifests examples/ 192.0.2.2 10.96.0.80:80");
+    const ProcessResult trace = Pointsman(
+        {"trace", "--manifests", manifests_.path(), FormatIp(world_.client_ip(Family::kIpv4)), "10.96.0.80:80"});
+    Quote(trace.out);
+    Expect(trace.exit_code == 0, absl::StrCat("plan and kernel agree: ", trace.out, trace.err));
   }
 
   void TakeAway() {
