@@ -47,8 +47,10 @@ std::vector<std::string> Read(NetNs& ns) {
 void AddLinks(NetNs& ns) {
   ns.Ip(
       "link add d0 type veth peer name d1\n"
-      "link set d0 addrgenmode none up\n"
-      "link set d1 addrgenmode none up\n");
+      "link set d0 addrgenmode none\n"  // before it is up, or it may have its link-local address by then
+      "link set d1 addrgenmode none\n"
+      "link set d0 up\n"
+      "link set d1 up\n");
 }
 
 bool Readable(int fd) {
