@@ -22,7 +22,8 @@ namespace pointsman::nft {
 struct BaseSettings {
   uint32_t mark = 0x4000;  // exactly one bit: "masquerade this connection"
   Policy policy;
-  std::vector<Cidr> service_cidrs;  // destinations inside that are no ClusterIP are dropped; Canonical
+  std::vector<Cidr>
+      service_cidrs;  // destinations inside, neither a ClusterIP nor the node's own, are dropped; Canonical
   uint32_t affinity_size = 262144;  // clients remembered, over all Services, per family; 94 bytes each
 
   friend bool operator==(const BaseSettings&, const BaseSettings&) = default;

@@ -43,7 +43,7 @@ std::string FormatOutcome(const Outcome& outcome);  // "deliver 203.0.113.11:808
 // What a packet's fate depends on besides the Services.
 struct Surroundings {
   Policy policy;
-  std::vector<Cidr> service_cidrs;     // destinations inside that are no Service's ClusterIP are dropped
+  std::vector<Cidr> service_cidrs;     // destinations inside, neither a ClusterIP nor the node's own, are dropped
   std::vector<IpAddr> node_addresses;  // where the node itself answers, and masquerades nothing that comes in
 
   friend bool operator==(const Surroundings&, const Surroundings&) = default;

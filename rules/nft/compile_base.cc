@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint32_t kStatusDnat = 0x20;  // IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h
 constexpr uint8_t kTypeLocal = 2;       // RTN_LOCAL, linux/rtnetlink.h
+constexpr uint32_t kFibDest = 2;        // NFTA_FIB_F_DADDR, linux/netfilter/nf_tables.h
 constexpr uint8_t kTcp = 6;
 constexpr size_t kInterfaceNameSize = 16;  // IFNAMSIZ, linux/if.h
 
@@ -77,6 +78,10 @@ class RuleWriter {
   RuleWriter& SourceIsLocal() {
     Add(FibLoad{});
     return Add(Cmp{.op = Cmp::Op::kEq, .sreg = 0, .data = HostOrder(kTypeLocal)});
+  }
+  RuleWriter& DestIsNotLocal() {
+    Add(FibLoad{.flags = kFibDest});
+    return Add(Cmp{.op = Cmp::Op::kNeq, .sreg = 0, .data = HostOrder(kTypeLocal)});
   }
   RuleWriter& WasDnat() {
     Add(CtLoad{.key = CtLoad::Key::kStatus});
@@ -182,7 +187,7 @@ absl::btree_map<std::string, Chain> StockChains(Family family, const BaseSetting
       .rules = {rule().Frontend().Vmap(kFrontends).Done(),
                 rule().Frontend().Vmap(kFrontends).Done("again, should the first have raced with a change"),
                 WithComment(rule().Dest().In(kClusterIps).Goto(kRejectIt), "the Service has no such port"),
-                WithComment(rule().Dest().In(kServiceCidrs).Drop(), "no Service has this address")}};
+                WithComment(rule().Dest().In(kServiceCidrs).DestIsNotLocal().Drop(), "no Service has this address")}};
 
   // A reset for TCP: ICMP errors are rate limited and get lost, resets are not.
   chains[kRejectIt] = {.hook = {},

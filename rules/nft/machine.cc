@@ -18,6 +18,9 @@ namespace {
 
 constexpr uint32_t kTypeUnicast = 1;  // RTN_UNICAST, linux/rtnetlink.h
 constexpr uint32_t kTypeLocal = 2;    // RTN_LOCAL
+constexpr uint32_t kFibSource = 1;    // NFTA_FIB_F_SADDR
+constexpr uint32_t kFibDest = 2;      // NFTA_FIB_F_DADDR
+constexpr uint32_t kFibAddrType = 3;  // NFT_FIB_RESULT_ADDRTYPE
 constexpr size_t kInterfaceName = 16;
 
 // Fields and registers come in units of four bytes.
@@ -246,8 +249,11 @@ class RuleRun {
     return absl::OkStatus();
   }
   absl::Status Do(const FibLoad& e) {
-    if (e.flags != 1 || e.result != 3) return NotUnderstood("a fib lookup");
-    regs_.Put32(e.dreg, view_.from_node ? kTypeLocal : kTypeUnicast);
+    if ((e.flags != kFibSource && e.flags != kFibDest) || e.result != kFibAddrType) {
+      return NotUnderstood("a fib lookup");
+    }
+    const bool local = e.flags == kFibSource ? view_.from_node : view_.to_node;
+    regs_.Put32(e.dreg, local ? kTypeLocal : kTypeUnicast);
     return absl::OkStatus();
   }
   absl::Status Do(const Numgen& e) {

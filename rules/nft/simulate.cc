@@ -167,12 +167,17 @@ class Journey {
   }
 
  private:
+  bool IsNode(const IpAddr& addr) const {
+    return std::find(node_addresses_.begin(), node_addresses_.end(), addr) != node_addresses_.end();
+  }
+
   View ViewOf(const SocketAddr& dest, uint32_t status) const {
     return {.source = packet_.source,
             .dest = dest,
             .original = {packet_.dest, packet_.port},
             .protocol = packet_.protocol,
             .from_node = packet_.from_node,
+            .to_node = IsNode(dest.addr),
             .in_interface = packet_.from_node ? "" : packet_.in_interface,
             .status = status};
   }
@@ -212,8 +217,7 @@ class Journey {
   // What the node sends to itself passes there too, but then the source is settled already, in postrouting, and the
   // kernel asks no nat chain again.
   absl::Status Deliver(const End& sent) {
-    const bool comes_in = !packet_.from_node && std::find(node_addresses_.begin(), node_addresses_.end(),
-                                                          sent.to.addr) != node_addresses_.end();
+    const bool comes_in = !packet_.from_node && IsNode(sent.to.addr);
     const Hook::Number hook = comes_in ? Hook::Number::kInput : Hook::Number::kPostrouting;
     PM_ASSIGN_OR_RETURN(const std::set<End> ends, RunHook(hook, ViewOf(sent.to, kStatusDnat), sent.mark));
     for (const End& end : ends) {

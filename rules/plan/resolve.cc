@@ -12,6 +12,10 @@ bool FromPod(const Policy& policy, const Packet& packet) {
   return policy.pods.IsPod(packet.source, packet.in_interface);
 }
 
+bool IsNode(const Surroundings& around, const IpAddr& addr) {
+  return std::find(around.node_addresses.begin(), around.node_addresses.end(), addr) != around.node_addresses.end();
+}
+
 bool Inside(absl::Span<const Cidr> ranges, const IpAddr& addr) {
   return std::any_of(ranges.begin(), ranges.end(), [&](const Cidr& range) { return range.Contains(addr); });
 }
@@ -40,8 +44,7 @@ Outcome ResolveFrontend(const PortPlan& port, const Action& action, bool may_hai
   for (const SocketAddr& endpoint : list) {
     const bool hairpin = may_hairpin && endpoint.addr == packet.source;
     // What comes in for a process of this node is not routed on, and so keeps its source.
-    const bool comes_in = !packet.from_node && std::find(around.node_addresses.begin(), around.node_addresses.end(),
-                                                         endpoint.addr) != around.node_addresses.end();
+    const bool comes_in = !packet.from_node && IsNode(around, endpoint.addr);
     outcome.deliveries.insert({endpoint, !comes_in && (hairpin || Snatted(action, around.policy, packet))});
   }
   return outcome;
@@ -68,7 +71,9 @@ Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, cons
     return std::binary_search(plan->cluster_ips.begin(), plan->cluster_ips.end(), packet.dest);
   });
   if (cluster_ip) return {Outcome::Verdict::kReject, {}};
-  return {Inside(around.service_cidrs, packet.dest) ? Outcome::Verdict::kDrop : Outcome::Verdict::kPass, {}};
+  // A range that has this node's own address in it must not shut the node off.
+  const bool unused = Inside(around.service_cidrs, packet.dest) && !IsNode(around, packet.dest);
+  return {unused ? Outcome::Verdict::kDrop : Outcome::Verdict::kPass, {}};
 }
 
 std::string FormatOutcome(const Outcome& outcome) {

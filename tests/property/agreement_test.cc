@@ -39,7 +39,9 @@ RC_GTEST_PROP(Agreement, TheProgramDoesWithEachPacketWhatThePlanSays, ()) {
   const Policy policy = ArbPolicy();
   const auto plans = ArbPlans(node, policy);
   const Surroundings around = {
-      policy, {support::Net("192.0.2.0/25"), support::Net("2001:db8::/112")}, node.local_addresses};
+      policy,
+      {support::Net(support::Pick({"192.0.2.0/25", "192.0.2.0/24"})), support::Net("2001:db8::/112")},
+      node.local_addresses};
   const nft::Ruleset program = nft::CompileAll(plans, {.policy = policy, .service_cidrs = around.service_cidrs});
   for (int i = 0; i < 4; ++i) {
     const Packet packet = ArbPacket(plans);

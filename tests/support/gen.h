@@ -121,7 +121,9 @@ inline ObjectChange ArbChange(int services) {
 
 // A packet, most often to a frontend of one of the plans.
 inline Packet ArbPacket(const std::vector<std::shared_ptr<const ServicePlan>>& plans) {
-  std::vector<Match> matches = {{Ip("192.0.2.77"), Protocol::kTcp, 80}, {Ip("2001:db8::77"), Protocol::kUdp, 53}};
+  std::vector<Match> matches = {{Ip("192.0.2.77"), Protocol::kTcp, 80},
+                                {Ip("2001:db8::77"), Protocol::kUdp, 53},
+                                {Ip("192.0.2.200"), Protocol::kTcp, 22}};
   for (const auto& plan : plans) {
     for (const PortPlan& port : plan->ports) {
       for (const Frontend& frontend : port.frontends) matches.push_back(frontend.match);

@@ -57,6 +57,13 @@ TEST(ResolveTest, OtherPortsOfAClusterIpAreRefusedAndUnusedServiceAddressesDropp
   EXPECT_EQ(FormatOutcome(Resolve(plans, around, support::Send("pod", "192.0.3.1:80"))), "pass");
 }
 
+TEST(ResolveTest, AServiceCidrAroundTheNodeDoesNotShutItOff) {
+  const Surroundings around = {.service_cidrs = {Net("192.0.2.0/24")}, .node_addresses = {Ip("192.0.2.7")}};
+
+  EXPECT_EQ(FormatOutcome(Resolve({}, around, support::Send("outside", "192.0.2.7:22"))), "pass");
+  EXPECT_EQ(FormatOutcome(Resolve({}, around, support::Send("outside", "192.0.2.8:22"))), "drop");
+}
+
 TEST(ResolveTest, WhatComesInForTheNodeItselfKeepsItsSource) {
   const auto plan = PlanOf({.snat = Snat::kAlways});
   const Surroundings around = {.node_addresses = {Ip("203.0.113.1")}};

@@ -119,7 +119,7 @@ std::vector<ErrorRow> ErrorRows() {
        Program({Do({CtLoad{.key = CtLoad::Key::kProtoDst, .original = false}})}), "conntrack"},
       {"ConntrackFamily", "an address of the other family",
        Program({Do({CtLoad{.key = CtLoad::Key::kDstIp6, .original = true}})}), "conntrack"},
-      {"Fib", "only the type of the source is modelled", Program({Do({FibLoad{.flags = 2}})}), "fib"},
+      {"Fib", "only types of addresses are modelled", Program({Do({FibLoad{.flags = 4}})}), "fib"},
       {"Byteorder", "a real change of byte order", Program({Do({Byteorder{.len = 2, .size = 2}})}), "byte order"},
       {"NoSuchChain", "a way to nowhere", Program({Do({Goto("nowhere")})}), "nowhere"},
       {"NoSuchSet", "a lookup in nothing", Program({Do({Lookup{.set = "nothing"}})}), "nothing"},
