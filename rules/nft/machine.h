@@ -26,7 +26,7 @@ struct View {
   SocketAddr original;  // the destination as it was sent
   Protocol protocol = Protocol::kTcp;
   bool from_node = false;
-  bool to_node = false;  // `dest` is an address of this node
+  bool to_node = false;      // `dest` is an address of this node
   std::string in_interface;  // empty: none
   uint32_t status = 0;       // of the connection
 };
