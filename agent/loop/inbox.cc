@@ -59,20 +59,22 @@ bool Inbox::synced() const {
   return synced_;
 }
 
-ObjectBatch Inbox::Take() {
+Inbox::Delivery Inbox::Take() {
   absl::flat_hash_map<ObjectKey, std::shared_ptr<const Object>> changes;
-  ObjectBatch batch;
+  Delivery delivery;
   {
     // The eventfd changes under the mutex: drained outside of it, it could swallow the signal of a Put that came
     // between.
     absl::MutexLock lock(&mutex_);
     Drain(fd_);
     changes.swap(changes_);
-    batch.oldest = std::exchange(oldest_, absl::InfiniteFuture());
+    delivery.batch.oldest = std::exchange(oldest_, absl::InfiniteFuture());
+    // Asked for apart, it could come true between the question and the Take, which swallows the signal of that.
+    delivery.synced = synced_;
   }
-  batch.changes.reserve(changes.size());
-  for (auto& [key, object] : changes) batch.changes.push_back({key, std::move(object)});
-  return batch;
+  delivery.batch.changes.reserve(changes.size());
+  for (auto& [key, object] : changes) delivery.batch.changes.push_back({key, std::move(object)});
+  return delivery;
 }
 
 }  // namespace pointsman

@@ -28,8 +28,11 @@ class Inbox {
   void MarkSynced();
   bool synced() const;
 
-  // All that was left since the last Take.
-  ObjectBatch Take();
+  struct Delivery {
+    ObjectBatch batch;    // all that was left since the last Take
+    bool synced = false;  // with this batch, everything that the source said there is has been taken
+  };
+  Delivery Take();
 
   // An eventfd, readable after Put or MarkSynced until the next Take.
   int fd() const { return fd_; }

@@ -35,11 +35,10 @@ void Driver::SetAddresses(std::vector<IpAddr> addresses) {
 }
 
 void Driver::Wake() {
-  // In this order: what was there when the source said that it is all, is then among what is taken.
-  const bool synced = inbox_.synced();
-  Merge(touched_, store_.Apply(inbox_.Take()));
+  const Inbox::Delivery delivery = inbox_.Take();
+  Merge(touched_, store_.Apply(delivery.batch));
   if (!touched_.empty()) controller_.Dirty();
-  if (synced) controller_.Synced();
+  if (delivery.synced) controller_.Synced();
 }
 
 absl::Time Driver::Step(absl::Time now) {

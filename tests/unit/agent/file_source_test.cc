@@ -85,7 +85,7 @@ class Follower {
 
  private:
   void Take() {
-    for (const ObjectChange& change : inbox_.Take().changes) {
+    for (const ObjectChange& change : inbox_.Take().batch.changes) {
       const std::string& name = change.key.name.name;
       changes_.push_back(absl::StrCat(change.object ? "+" : "-", name));
       if (!change.object) {

@@ -33,11 +33,11 @@ TEST(InboxTest, AnInboxIsQuietUntilSomethingIsPutAndAgainAfterTake) {
   inbox.Put({Svc("shop/web").Put()}, kNoon);
   EXPECT_TRUE(IsReadable(inbox));
 
-  const ObjectBatch batch = inbox.Take();
+  const ObjectBatch batch = inbox.Take().batch;
   ASSERT_EQ(batch.changes.size(), 1u);
   EXPECT_EQ(FormatKey(batch.changes[0].key), "Service shop/web");
   EXPECT_FALSE(IsReadable(inbox));
-  EXPECT_TRUE(inbox.Take().changes.empty());
+  EXPECT_TRUE(inbox.Take().batch.changes.empty());
 }
 
 TEST(InboxTest, TheNewestChangeOfAnObjectWins) {
@@ -45,7 +45,7 @@ TEST(InboxTest, TheNewestChangeOfAnObjectWins) {
   inbox.Put({Svc("shop/web").Tcp(80).Put(), Svc("shop/db").Put()}, kNoon);
   inbox.Put({Svc("shop/web").Tcp(81).Put(), Gone(Kind::kService, "shop/db")}, kNoon);
 
-  const ObjectBatch batch = inbox.Take();
+  const ObjectBatch batch = inbox.Take().batch;
 
   ASSERT_EQ(batch.changes.size(), 2u);
   for (const ObjectChange& change : batch.changes) {
@@ -61,11 +61,11 @@ TEST(InboxTest, TheOldestTimeSurvivesCoalescingAndEndsWithTake) {
   Inbox inbox;
   inbox.Put({Svc("shop/web").Put()}, kNoon);
   inbox.Put({Svc("shop/web").Tcp(80).Put()}, kNoon + absl::Seconds(5));
-  EXPECT_EQ(inbox.Take().oldest, kNoon);
+  EXPECT_EQ(inbox.Take().batch.oldest, kNoon);
 
   inbox.Put({Svc("shop/web").Put()}, kNoon + absl::Seconds(9));
-  EXPECT_EQ(inbox.Take().oldest, kNoon + absl::Seconds(9));
-  EXPECT_EQ(inbox.Take().oldest, absl::InfiniteFuture());
+  EXPECT_EQ(inbox.Take().batch.oldest, kNoon + absl::Seconds(9));
+  EXPECT_EQ(inbox.Take().batch.oldest, absl::InfiniteFuture());
 }
 
 TEST(InboxTest, AnEmptyPutIsNoNews) {
@@ -73,7 +73,7 @@ TEST(InboxTest, AnEmptyPutIsNoNews) {
   inbox.Put({}, kNoon);
 
   EXPECT_FALSE(IsReadable(inbox));
-  EXPECT_EQ(inbox.Take().oldest, absl::InfiniteFuture());
+  EXPECT_EQ(inbox.Take().batch.oldest, absl::InfiniteFuture());
 }
 
 TEST(InboxTest, MarkSyncedWakesTheReaderAndLasts) {
@@ -83,7 +83,9 @@ TEST(InboxTest, MarkSyncedWakesTheReaderAndLasts) {
   inbox.MarkSynced();
 
   EXPECT_TRUE(IsReadable(inbox));
-  EXPECT_TRUE(inbox.Take().changes.empty());
+  const Inbox::Delivery delivery = inbox.Take();
+  EXPECT_TRUE(delivery.batch.changes.empty());
+  EXPECT_TRUE(delivery.synced);
   EXPECT_TRUE(inbox.synced());
   EXPECT_FALSE(IsReadable(inbox));
 }
@@ -104,10 +106,11 @@ TEST(InboxTest, NoPutIsLostOrTornWhileAReaderTakes) {
   for (bool last = false; !last;) {
     pollfd fd = {inbox.fd(), POLLIN, 0};
     ASSERT_EQ(poll(&fd, 1, 60'000), 1);
-    last = inbox.synced();
+    const Inbox::Delivery delivery = inbox.Take();
+    last = delivery.synced;
     int of_a = 0;
     int of_b = 0;
-    for (const ObjectChange& change : inbox.Take().changes) {
+    for (const ObjectChange& change : delivery.batch.changes) {
       seen.insert(FormatKey(change.key));
       ++(change.key.name.ns == "a" ? of_a : of_b);
     }
