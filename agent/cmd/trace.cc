@@ -146,7 +146,7 @@ void DescribeService(absl::Span<const std::shared_ptr<const ServicePlan>> plans,
                                            ", which has no such port");
     }
   }
-  if (!report.service_detail.empty()) return;
+  if (!report.service_detail.empty() || IsOneOf(around.node_addresses, packet.dest)) return;
   if (const Cidr* range = Around(around.service_cidrs, packet.dest)) {
     report.service_detail = absl::StrCat(dest, " is in ", FormatCidr(*range), ", the Services' range, and in no use");
   }

@@ -162,6 +162,8 @@ struct Hook {
   friend bool operator==(const Hook&, const Hook&) = default;
 };
 
+const char* FormatHook(Hook::Number number);  // "prerouting", "input", …
+
 struct Chain {
   std::optional<Hook> hook;
   std::string comment;

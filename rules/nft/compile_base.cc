@@ -6,15 +6,12 @@
 
 #include "pointsman/nft_program.h"
 #include "rules/nft/layout.h"
+#include "rules/nft/numbers.h"
 
 namespace pointsman::nft {
 namespace {
 
-constexpr uint32_t kStatusDnat = 0x20;  // IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h
-constexpr uint8_t kTypeLocal = 2;       // RTN_LOCAL, linux/rtnetlink.h
-constexpr uint32_t kFibDest = 2;        // NFTA_FIB_F_DADDR, linux/netfilter/nf_tables.h
 constexpr uint8_t kTcp = 6;
-constexpr size_t kInterfaceNameSize = 16;  // IFNAMSIZ, linux/if.h
 
 Bytes HostOrder(uint32_t value) {
   Bytes bytes(sizeof value);

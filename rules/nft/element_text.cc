@@ -63,22 +63,6 @@ absl::string_view FieldTypeof(Field field) {
   return info == nullptr ? "unknown" : info->type_of;
 }
 
-absl::string_view HookWord(Hook::Number number) {
-  switch (number) {
-    case Hook::Number::kPrerouting:
-      return "prerouting";
-    case Hook::Number::kInput:
-      return "input";
-    case Hook::Number::kForward:
-      return "forward";
-    case Hook::Number::kOutput:
-      return "output";
-    case Hook::Number::kPostrouting:
-      return "postrouting";
-  }
-  return "unknown";
-}
-
 absl::string_view VerdictWord(Verdict::Code code) {
   switch (code) {
     case Verdict::Code::kDrop:

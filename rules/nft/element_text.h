@@ -17,10 +17,9 @@
 
 namespace pointsman::nft {
 
-absl::string_view FamilyWord(Family family);  // "ip" | "ip6"
-absl::string_view FieldType(Field field);     // "inet_service", as `type` names it
-absl::string_view FieldTypeof(Field field);   // "th dport": an expression of that type, as `typeof` wants it
-absl::string_view HookWord(Hook::Number number);
+absl::string_view FamilyWord(Family family);        // "ip" | "ip6"
+absl::string_view FieldType(Field field);           // "inet_service", as `type` names it
+absl::string_view FieldTypeof(Field field);         // "th dport": an expression of that type, as `typeof` wants it
 absl::string_view VerdictWord(Verdict::Code code);  // empty for a code we do not know
 bool HasTarget(Verdict::Code code);                 // jump and goto
 absl::string_view DynsetWord(Dynset::Op op);

@@ -236,7 +236,7 @@ Json ChainJson(Family family, const std::string& name, const std::optional<Hook>
   if (!comment.empty()) out["comment"] = comment;
   if (hook) {
     out["type"] = hook->type;
-    out["hook"] = Text(HookWord(hook->number));
+    out["hook"] = Text(FormatHook(hook->number));
     out["prio"] = hook->priority;
     out["policy"] = hook->drop_policy ? "drop" : "accept";
   }

@@ -249,8 +249,8 @@ void AppendSet(const std::string& name, const Set& set, std::string& out) {
 }
 
 std::string HookText(const Hook& hook, absl::string_view separator) {
-  return absl::StrCat("type ", hook.type, " hook ", HookWord(hook.number), " priority ", PriorityText(hook), separator,
-                      " policy ", hook.drop_policy ? "drop" : "accept", separator);
+  return absl::StrCat("type ", hook.type, " hook ", FormatHook(hook.number), " priority ", PriorityText(hook),
+                      separator, " policy ", hook.drop_policy ? "drop" : "accept", separator);
 }
 
 void AppendChain(Family family, const std::string& name, const Chain& chain, SpecFinder specs, std::string& out) {

@@ -12,16 +12,10 @@
 #include "absl/strings/str_join.h"
 
 #include "pointsman/status.h"
+#include "rules/nft/numbers.h"
 
 namespace pointsman::nft {
 namespace {
-
-constexpr uint32_t kTypeUnicast = 1;  // RTN_UNICAST, linux/rtnetlink.h
-constexpr uint32_t kTypeLocal = 2;    // RTN_LOCAL
-constexpr uint32_t kFibSource = 1;    // NFTA_FIB_F_SADDR
-constexpr uint32_t kFibDest = 2;      // NFTA_FIB_F_DADDR
-constexpr uint32_t kFibAddrType = 3;  // NFT_FIB_RESULT_ADDRTYPE
-constexpr size_t kInterfaceName = 16;
 
 // Fields and registers come in units of four bytes.
 size_t Padded(size_t length) { return (length + 3) / 4 * 4; }
@@ -215,7 +209,7 @@ class RuleRun {
         regs_.Put32(e.dreg, mark_);
         return absl::OkStatus();
       case MetaLoad::Key::kIifName: {
-        std::array<uint8_t, kInterfaceName> name = {};
+        std::array<uint8_t, kInterfaceNameSize> name = {};
         std::copy_n(view_.in_interface.begin(), std::min(view_.in_interface.size(), name.size() - 1), name.begin());
         regs_.Put(e.dreg, name);
         return absl::OkStatus();

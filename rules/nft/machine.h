@@ -17,8 +17,6 @@
 
 namespace pointsman::nft {
 
-inline constexpr uint32_t kStatusDnat = 0x20;  // IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h
-
 // The first packet of a connection as one hook sees it.
 struct View {
   IpAddr source;

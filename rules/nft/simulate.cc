@@ -13,6 +13,7 @@
 #include "pointsman/nft_simulate.h"
 #include "pointsman/status.h"
 #include "rules/nft/machine.h"
+#include "rules/nft/numbers.h"
 #include "rules/nft/trace.h"
 
 namespace pointsman::nft {
@@ -20,22 +21,6 @@ namespace {
 
 constexpr int kMaxJumps = 16;   // NFT_JUMP_STACK_SIZE
 constexpr int kMaxChains = 64;  // on one way; more is a circle, which the kernel refuses
-
-absl::string_view HookName(Hook::Number hook) {
-  switch (hook) {
-    case Hook::Number::kPrerouting:
-      return "prerouting";
-    case Hook::Number::kInput:
-      return "input";
-    case Hook::Number::kForward:
-      return "forward";
-    case Hook::Number::kOutput:
-      return "output";
-    case Hook::Number::kPostrouting:
-      return "postrouting";
-  }
-  return "";
-}
 
 using NamedChain = std::pair<const std::string, Chain>;
 
@@ -69,7 +54,7 @@ class Walk {
       PM_ASSIGN_OR_RETURN(Step step, RunRule(table_, rule, view_, mark, draw, trace_ != nullptr ? &deed : nullptr));
       steps.insert(std::move(step));
       if (trace_ != nullptr) {
-        trace_->Add(HookName(base_.second.hook->number), place.chain->first, place.rule, rule, deed);
+        trace_->Add(FormatHook(base_.second.hook->number), place.chain->first, place.rule, rule, deed);
       }
     }
     return steps;
@@ -228,7 +213,7 @@ class Journey {
         PM_RETURN_IF_ERROR(Meet(Outcome::Verdict::kDeliver));
         outcome_->deliveries.insert({sent.to, masqueraded});
       } else {
-        return NotUnderstood(absl::StrCat("what becomes in ", HookName(hook), " of an endpoint that was chosen"));
+        return NotUnderstood(absl::StrCat("what becomes in ", FormatHook(hook), " of an endpoint that was chosen"));
       }
     }
     return absl::OkStatus();

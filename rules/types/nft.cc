@@ -19,4 +19,20 @@ uint32_t FieldLength(Field field) {
   return 0;
 }
 
+const char* FormatHook(Hook::Number number) {
+  switch (number) {
+    case Hook::Number::kPrerouting:
+      return "prerouting";
+    case Hook::Number::kInput:
+      return "input";
+    case Hook::Number::kForward:
+      return "forward";
+    case Hook::Number::kOutput:
+      return "output";
+    case Hook::Number::kPostrouting:
+      return "postrouting";
+  }
+  return "unknown";
+}
+
 }  // namespace pointsman::nft

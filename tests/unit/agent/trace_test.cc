@@ -157,6 +157,21 @@ TEST(ExplainPacketTest, PlanAndKernelAgreeOnWhatWasCompiled) {
   EXPECT_EQ(ExitStatus(report), 0);
 }
 
+TEST(ExplainPacketTest, TheNodesOwnAddressIsInUseWhateverTheServicesRange) {
+  Case c = OneService();
+  c.settings.service_cidrs = {Cidr::Parse("198.51.100.0/24").value()};
+  c.program = nft::CompileAll(c.plans, c.settings);
+  const Surroundings around = {.service_cidrs = c.settings.service_cidrs, .node_addresses = {Ip("198.51.100.1")}};
+  const auto explain = [&](const std::string& dest) {
+    const Packet packet = {.source = Ip("203.0.113.9"), .dest = Ip(dest), .port = 22};
+    return ExplainPacket(packet, c.plans, around, c.program, c.program).value();
+  };
+
+  EXPECT_EQ(explain("198.51.100.1").service_detail, "");
+  EXPECT_EQ(ExitStatus(explain("198.51.100.1")), 0);
+  EXPECT_THAT(explain("198.51.100.2").service_detail, HasSubstr("in no use"));
+}
+
 TEST(ExplainPacketTest, AKernelThatCannotBeFollowedIsAnotherThanPlanned) {
   const Case c = OneService();
   nft::Ruleset kernel = c.program;
