@@ -4,35 +4,19 @@
 #include "tests/scenario/packets.h"
 
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <string>
 #include <tuple>
 
 #include "gtest/gtest.h"
 
 #include "tests/scenario/cases.h"
+#include "tests/scenario/matrix.h"
 #include "tests/scenario/wrong_rows.h"
 
 namespace pointsman::scenario {
 namespace {
 
-Report& TheReport() {
-  static auto& report = *new Report;
-  return report;
-}
-
-class Matrix : public ::testing::Environment {
- public:
-  void TearDown() override {
-    const std::string text = TheReport().Text();
-    std::fprintf(stdout, "%s", text.c_str());
-    if (const char* path = std::getenv("PM_SCENARIO_REPORT")) std::ofstream(path) << text;
-    EXPECT_GT(TheReport().Ran(Column::kPackets), 0) << "no row was tried";
-  }
-};
-
-const ::testing::Environment* const kMatrix = ::testing::AddGlobalTestEnvironment(new Matrix);
+const ::testing::Environment* const kMatrix = ::testing::AddGlobalTestEnvironment(new Matrix({Column::kPackets}));
 
 class EveryCase : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every row of every case against the plan (Resolve) and against the backend's program (Simulate), without a kernel.
-#include <cstdio>
 #include <string>
 #include <tuple>
 
 #include "gtest/gtest.h"
 
 #include "tests/scenario/cases.h"
+#include "tests/scenario/matrix.h"
 #include "tests/scenario/model.h"
 #include "tests/scenario/report.h"
 #include "tests/scenario/scenario.h"
@@ -15,21 +15,8 @@
 namespace pointsman::scenario {
 namespace {
 
-Report& TheReport() {
-  static auto& report = *new Report;
-  return report;
-}
-
-class Matrix : public ::testing::Environment {
- public:
-  void TearDown() override {
-    std::fprintf(stdout, "%s", TheReport().Text().c_str());
-    EXPECT_GT(TheReport().Ran(Column::kResolve), 0) << "no row was tried";
-    EXPECT_GT(TheReport().Ran(Column::kSimulate), 0) << "no row was tried";
-  }
-};
-
-const ::testing::Environment* const kMatrix = ::testing::AddGlobalTestEnvironment(new Matrix);
+const ::testing::Environment* const kMatrix =
+    ::testing::AddGlobalTestEnvironment(new Matrix({Column::kResolve, Column::kSimulate}));
 
 class EveryCase : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
