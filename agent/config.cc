@@ -12,10 +12,12 @@
 namespace pointsman {
 namespace {
 
-// The first InternalIP of each family.
+// The first address of each family, InternalIPs before ExternalIPs, as k8s.io/component-helpers GetNodeHostIPs has it.
 std::vector<IpAddr> PrimaryAddresses(const Node& node) {
+  std::vector<std::string> addresses = node.internal_ips;
+  addresses.insert(addresses.end(), node.external_ips.begin(), node.external_ips.end());
   std::vector<IpAddr> primary;
-  for (const std::string& text : node.internal_ips) {
+  for (const std::string& text : addresses) {
     const std::optional<IpAddr> addr = IpAddr::Parse(text);
     if (!addr || addr->IsLoopback()) continue;
     const bool taken = std::any_of(primary.begin(), primary.end(),

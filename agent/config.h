@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
+#include "agent/kube/session.h"
 #include "agent/source/allocate.h"
 #include "pointsman/nft_program.h"
 #include "pointsman/plan.h"
@@ -20,6 +22,7 @@ enum class DetectLocalMode { kClusterCidr, kNodeCidr, kBridgeInterface, kInterfa
 
 // What decides the program besides the objects. Names are those of the flags.
 struct Config {
+  std::optional<kube::SourceOptions> api;  // where the objects come from; nullopt: from `manifests`
   std::vector<std::string> manifests;
   AllocationRanges allocate_from;
   std::string node_name;
@@ -44,7 +47,8 @@ absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text);
 // This node as its Node object (null: there is none) and its interfaces show it.
 //
 // Inputs:  `addresses` live, sorted.
-// Returns: NodePorts answer at the first InternalIP of each family of the Node; without a Node, or with an explicit
+// Returns: NodePorts answer at the first address of each family of the Node, InternalIPs before ExternalIPs; without a
+// Node, or with an explicit
 //          list of CIDRs, at every address of the interfaces (inside the CIDRs of that family, if it has any). Never
 //          at loopback, and at link-local addresses only where a CIDR names them.
 NodeInfo MakeNodeInfo(const Config& config, const Node* node, absl::Span<const IpAddr> addresses);

@@ -17,12 +17,30 @@ namespace {
 
 constexpr int kUsageError = 2;
 
-void AddManifestFlags(CLI::App* app, Flags& flags) {
+void AddSourceFlags(CLI::App* app, Flags& flags) {
   app->add_option("--manifests", flags.manifests,
                   "file or directory of YAML or JSON manifests (*.yaml, *.yml, *.json); may be repeated")
-      ->required()
       ->type_name("PATH")
       ->option_text("PATH ...");
+  app->add_option("--kubeconfig", flags.kubeconfig,
+                  "take the objects from the API server of this file's current context; without it and without "
+                  "--manifests: from that of the pod this runs in")
+      ->type_name("FILE");
+  app->add_option("--master", flags.masters,
+                  "API server, instead of the kubeconfig's; of several the next is tried when one is away")
+      ->delimiter(',')
+      ->type_name("URL,...")
+      ->option_text("URL,...");
+  app->add_option("--kube-api-content-type", flags.kube_api_content_type, "what to speak with the API server")
+      ->type_name("TYPE")
+      ->capture_default_str();
+  app->add_option("--kube-api-qps", flags.kube_api_qps, "lists asked for in a second; below 0: no limit")
+      ->type_name("N")
+      ->capture_default_str();
+  app->add_option("--kube-api-burst", flags.kube_api_burst, "of them at once")
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->type_name("N")
+      ->capture_default_str();
   app->add_option(
          "--allocate-from", flags.allocate_from,
          "give Services without a clusterIP (and nodePort) one from this range, always the same for the same Services")
@@ -44,11 +62,13 @@ void AddManifestFlags(CLI::App* app, Flags& flags) {
                   "Service addresses, besides those of ServiceCIDR objects; what is sent to one not in use is dropped")
       ->type_name("CIDR,...");
   app->add_option("--nodeport-addresses", flags.node_port_addresses,
-                  "where NodePorts answer: \"primary\" (the InternalIPs of this node's Node object; without one, every "
+                  "where NodePorts answer: \"primary\" (the first address of each family of this node's Node object; "
+                  "without one, every "
                   "address of its interfaces) or CIDRs")
       ->type_name("primary|CIDR,...")
       ->capture_default_str();
-  app->add_option("--node-name", flags.node_name, "name of this node (default: the host's name in lower case)")
+  app->add_option("--node-name,--hostname-override", flags.node_name,
+                  "name of this node (default: the host's name in lower case)")
       ->type_name("NAME");
   app->add_flag("--masquerade-all", flags.masquerade_all, "masquerade everything sent to a ClusterIP");
   app->add_flag(
@@ -119,27 +139,31 @@ int Main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  pointsman run --manifests examples/               program the kernel, follow the files\n"
+      "  pointsman run --kubeconfig FILE                   the same, following an API server\n"
       "  pointsman dump --manifests examples/ | less       what it would program; needs no privileges\n"
       "  pointsman diff --manifests examples/              what the kernel has instead; exit status 0, 1 or 2\n"
       "  pointsman trace --manifests examples/ 10.244.1.9 10.96.0.80:80\n"
       "                                                    where that packet goes, and why\n"
       "  pointsman cleanup --dry-run                       what of it is in the kernel\n");
 
-  CLI::App* run = app.add_subcommand("run", "program the kernel and keep it equal to the manifests");
-  AddManifestFlags(run, flags);
+  CLI::App* run =
+      app.add_subcommand("run", "program the kernel and keep it equal to the manifests, or to what an API server has");
+  AddSourceFlags(run, flags);
   run->add_flag("--once", flags.once, "converge and exit");
   run->add_flag("-v,--verbose", flags.verbose, "log passes that changed nothing too");
   run->footer(
-      "Runs until SIGTERM or SIGINT and leaves the rules in place. SIGHUP reads all files again. Needs CAP_NET_ADMIN.\n"
+      "Runs until SIGTERM or SIGINT and leaves the rules in place. SIGHUP reads all files again; SIGUSR1 writes to the "
+      "log how\n"
+      "the API server is being followed. Needs CAP_NET_ADMIN.\n"
       "Exit status: 0, or 1 if it cannot run or, with --once, did not converge.");
 
   CLI::App* dump = app.add_subcommand("dump", "print the program for the manifests; touches nothing");
-  AddManifestFlags(dump, flags);
+  AddSourceFlags(dump, flags);
   AddOutputFlag(dump, flags);
   dump->footer("The text loads with `nft -f`. Needs no privileges.\nExit status: 0, or 2 on an error.");
 
   CLI::App* diff = app.add_subcommand("diff", "compare the program for the manifests with the kernel's");
-  AddManifestFlags(diff, flags);
+  AddSourceFlags(diff, flags);
   AddOutputFlag(diff, flags);
   diff->footer(
       "Lines with a minus are in the kernel and should not be, lines with a plus are missing. As JSON: the commands "
@@ -147,7 +171,7 @@ int Main(int argc, char** argv) {
       "mend it. Needs CAP_NET_ADMIN; changes nothing.\nExit status: 0 no differences, 1 differences, 2 an error.");
 
   CLI::App* trace = app.add_subcommand("trace", "explain where a packet goes, by the manifests and by the kernel");
-  AddManifestFlags(trace, flags);
+  AddSourceFlags(trace, flags);
   trace->add_option("SOURCE", flags.trace_source, "address of the sender, or \"node\" for this node")
       ->required()
       ->type_name("");

@@ -17,6 +17,11 @@ enum class OutputFormat { kText, kJson };
 // The flags as they were given; ParseConfig makes a Config of them.
 struct Flags {
   std::vector<std::string> manifests;
+  std::string kubeconfig;
+  std::vector<std::string> masters;
+  std::string kube_api_content_type = kube::kProtobufType;
+  double kube_api_qps = 5;
+  int kube_api_burst = 10;
   std::string allocate_from;
   std::string node_name;
   std::string cluster_cidr;
@@ -42,7 +47,8 @@ struct Flags {
   std::string in_interface;
 };
 
-// Errors: kInvalidArgument naming the flag.
+// Reads the kubeconfig too, unless there are manifests.
+// Errors: kInvalidArgument naming the flag; those of kube::FindAccess.
 absl::StatusOr<Config> ParseConfig(const Flags& flags);
 
 int RunCommand(const Flags& flags);      // 0, or 1 if it cannot run (or converge, with --once)
@@ -54,9 +60,18 @@ int TraceCommand(const Flags& flags);    // 0 plan and kernel agree, 1 they diff
 // Writes `pointsman: MESSAGE` to standard error.
 void PrintError(const absl::Status& status);
 
-// What the manifests mean on this node right now.
+// Everything there is, once.
+struct ReadObjects {
+  std::vector<ObjectChange> changes;
+  Diagnostics diagnostics;
+};
+
+// Reads the manifests, or the API server.
+// Errors: kNotFound when a path given cannot be looked into; those of kube::ReadCluster.
+absl::StatusOr<ReadObjects> ReadSource(const Config& config);
+
+// What the objects mean on this node right now.
 struct Desired {
-  LoadedManifests loaded;
   PlanPatch plan;
   NodeInfo node;
   nft::BaseSettings settings;
@@ -64,7 +79,7 @@ struct Desired {
   std::vector<std::shared_ptr<const ServicePlan>> plans() const;
 };
 
-// Loads the manifests and plans all of them; every Diagnostic goes to standard error.
+// Reads the source and plans all of it; every Diagnostic goes to standard error.
 absl::StatusOr<Desired> LoadDesired(const Config& config);
 
 }  // namespace pointsman

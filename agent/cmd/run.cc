@@ -14,6 +14,8 @@
 #include "absl/time/clock.h"
 
 #include "agent/cmd/command.h"
+#include "agent/kube/kube_source.h"
+#include "agent/loop/clock.h"
 #include "agent/loop/inbox.h"
 #include "agent/reconcile/driver.h"
 #include "agent/reconcile/flow_cleaner.h"
@@ -81,7 +83,7 @@ class Signals {
   Signals() {
     sigset_t mask;
     sigemptyset(&mask);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&mask, signal);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&mask, signal);
     pthread_sigmask(SIG_BLOCK, &mask, nullptr);
     fd_ = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
   }
@@ -115,7 +117,7 @@ class Epoll {
   std::vector<int> Wait(absl::Time until) {
     int timeout_ms = -1;
     if (until != absl::InfiniteFuture()) {
-      const absl::Duration left = std::clamp(until - absl::Now(), absl::ZeroDuration(), absl::Hours(1));
+      const absl::Duration left = std::clamp(until - SteadyNow(), absl::ZeroDuration(), absl::Hours(1));
       timeout_ms = static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))));
     }
     std::array<epoll_event, 8> events;
@@ -130,32 +132,56 @@ class Epoll {
   const int fd_;
 };
 
-// Converges once on what the files say now.
+// Converges once on what the source says now.
 int RunOnce(const Config& config, Driver& driver, Inbox& inbox) {
-  const LoadedManifests loaded = LoadManifests(config.manifests, config.allocate_from);
-  for (const Diagnostic& diagnostic : loaded.diagnostics) ReportDiagnostic(diagnostic);
-  if (!loaded.complete) {
-    PrintError(absl::NotFoundError("a path given with --manifests cannot be read; nothing was changed"));
+  absl::StatusOr<ReadObjects> read = ReadSource(config);
+  if (!read.ok()) {
+    PrintError(Annotate(read.status(), "nothing was changed"));
     return 1;
   }
-  std::vector<ObjectChange> changes;
-  for (const LocatedObject& object : loaded.objects) changes.push_back({KeyOf(*object.object), object.object});
-  inbox.Put(std::move(changes), absl::Now());
+  for (const Diagnostic& diagnostic : read->diagnostics) ReportDiagnostic(diagnostic);
+  inbox.Put(std::move(read->changes), absl::Now());
   inbox.MarkSynced();
   driver.Wake();
   while (!driver.idle()) {
-    const absl::Time next = driver.Step(absl::Now());
+    const absl::Time next = driver.Step(SteadyNow());
     if (driver.failures() >= kOnceFailures) {
       PrintError(driver.last_error());
       return 1;
     }
-    absl::SleepFor(std::max(next - absl::Now(), absl::ZeroDuration()));
+    absl::SleepFor(std::max(next - SteadyNow(), absl::ZeroDuration()));
   }
   return 0;
 }
 
+// The source that the configuration names, until it is told to stop.
+class Source {
+ public:
+  Source(const Config& config, Inbox& inbox) {
+    if (config.api) {
+      kube_.emplace(*config.api, inbox, ReportDiagnostic);
+    } else {
+      files_.emplace(config.manifests, config.allocate_from, inbox, ReportDiagnostic);
+    }
+  }
+
+  void Reload() {
+    Log(LogLevel::kInfo, "reload",
+        {{"reason", "SIGHUP"},
+         {"effect", files_ ? "reading all files again" : "none: the API server tells of changes"}});
+    if (files_) files_->Reload();
+  }
+  void LogStatus() {
+    if (kube_) kube_->LogStatus();
+  }
+
+ private:
+  std::optional<FileSource> files_;
+  std::optional<kube::KubeSource> kube_;
+};
+
 int RunUntilTold(const Config& config, Driver& driver, Inbox& inbox, AddressMonitor& addresses, Signals& signals) {
-  FileSource source(config.manifests, config.allocate_from, inbox, ReportDiagnostic);
+  Source source(config, inbox);
   Epoll epoll;
   epoll.Watch(inbox.fd());
   epoll.Watch(addresses.fd());
@@ -173,14 +199,15 @@ int RunUntilTold(const Config& config, Driver& driver, Inbox& inbox, AddressMoni
     }
     while (const int signal = signals.Next()) {
       if (signal == SIGHUP) {
-        Log(LogLevel::kInfo, "reload", {{"reason", "SIGHUP"}});
         source.Reload();
+      } else if (signal == SIGUSR1) {
+        source.LogStatus();
       } else {
         Log(LogLevel::kInfo, "stopping", {{"signal", strsignal(signal)}, {"rules", "left in place"}});
         return 0;
       }
     }
-    until = driver.Step(absl::Now());
+    until = driver.Step(SteadyNow());
     if (!ready && driver.idle()) {
       ready = true;
       Log(LogLevel::kInfo, "ready");

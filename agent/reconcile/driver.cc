@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/clock.h"
-
+#include "agent/loop/clock.h"
 #include "pointsman/status.h"
 
 namespace pointsman {
@@ -82,7 +81,7 @@ void Driver::CountNotRemembered(absl::Time now) {
 
 void Driver::Observe(absl::Time now) {
   absl::StatusOr<Observation> observation = dataplane_.Observe();
-  const absl::Time done = absl::Now();
+  const absl::Time done = SteadyNow();
   controller_.Observed(done, observation.status(), done - now);
   if (!observation.ok()) {
     last_error_ = observation.status();
@@ -97,7 +96,7 @@ void Driver::Observe(absl::Time now) {
 }
 
 nft::Changes Driver::Stage(bool shrink, PassReport& report) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   NodeInfo node = MakeNodeInfo(config_, store_.FindNode(config_.node_name), addresses_);
   Diagnostics node_wide;
   nft::BaseSettings settings = MakeBaseSettings(config_, store_, node_wide);
@@ -117,7 +116,7 @@ nft::Changes Driver::Stage(bool shrink, PassReport& report) {
   report.flow_checks = static_cast<int>(
       std::count_if(stale_.begin(), stale_.end(), [](const FlowCheck& check) { return !check.renews; }));
   report.full = todo.all;
-  report.planning = absl::Now() - start;
+  report.planning = SteadyNow() - start;
   return changes;
 }
 
@@ -146,9 +145,9 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
     changes.commit = std::move(from_nothing);
   }
 
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   const absl::Status status = Commit(changes.commit, next.guarded && !rebuild, report);
-  const absl::Time done = absl::Now();
+  const absl::Time done = SteadyNow();
   report.committing = done - start;
   controller_.Committed(done, status);
   if (!status.ok()) {
@@ -170,7 +169,7 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
 
   // What is in our tables and not ours, or of no more use. Nothing depends on it; but what is left must be known.
   const absl::Status swept = Commit(changes.sweep, next.guarded, report);
-  controller_.Swept(absl::Now(), swept);
+  controller_.Swept(SteadyNow(), swept);
   if (!swept.ok()) {
     programmer_.Doubt();
     full_ = true;

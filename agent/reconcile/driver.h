@@ -53,6 +53,7 @@ class Driver {
   void Wake();
 
   // Does the next thing there is to do.
+  // Inputs:  steady time (SteadyNow), as all times here.
   // Returns: when to come back; the past if at once.
   absl::Time Step(absl::Time now);
 

@@ -109,7 +109,10 @@ struct EndpointSlice {
 struct Node {
   ObjectMeta meta;
   std::vector<std::string> internal_ips;  // status.addresses of type InternalIP, in order
+  std::vector<std::string> external_ips;  // status.addresses of type ExternalIP, in order
   std::vector<std::string> pod_cidrs;     // spec.podCIDRs, else {spec.podCIDR}
+  std::vector<std::string> taints;        // keys, in order
+  bool deleting = false;                  // it has a deletionTimestamp
 
   friend bool operator==(const Node&, const Node&) = default;
 };

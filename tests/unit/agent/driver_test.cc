@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "agent/loop/clock.h"
 #include "pointsman/nft_simulate.h"
 #include "tests/support/builders.h"
 #include "tests/support/fake_dataplane.h"
@@ -60,12 +61,12 @@ struct Agent {
   }
   // Goes on until there is nothing left to do. `ahead` skips delays.
   void Settle(absl::Duration ahead = absl::Minutes(1)) {
-    for (int i = 0; i < 100 && !driver.idle(); ++i) driver.Step(absl::Now() + ahead);
+    for (int i = 0; i < 100 && !driver.idle(); ++i) driver.Step(SteadyNow() + ahead);
     ASSERT_TRUE(driver.idle()) << driver.last_error();
   }
   // As time goes by without events: the drift check and what it leads to.
   void LaterOn(absl::Duration ahead) {
-    driver.Step(absl::Now() + ahead);
+    driver.Step(SteadyNow() + ahead);
     Settle(ahead);
   }
   // What becomes of a packet.
@@ -115,7 +116,7 @@ TEST(DriverTest, WritesNothingBeforeTheSourceHasDeliveredEverything) {
   Agent agent;
   agent.Put({Service("ns/web", "192.0.2.1")});
 
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(agent.driver.Step(absl::Now()), absl::InfiniteFuture());
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(agent.driver.Step(SteadyNow()), absl::InfiniteFuture());
 
   EXPECT_EQ(agent.kernel.observations, 0);
   EXPECT_EQ(agent.kernel.commits, 0);
@@ -271,7 +272,7 @@ TEST(DriverTest, ASweepThatFailsIsToldHoldsNothingUpAndIsDoneAgainAfterADelay) {
   agent.Put({Service("ns/web", "192.0.2.1")});
   agent.Sync();
 
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   for (int i = 0; i < 2; ++i) agent.driver.Step(now);
   EXPECT_EQ(agent.Ask("pod", "192.0.2.1:80"), "reject") << "what matters is in";
   EXPECT_THAT(agent.errors, ElementsAre("sweep: in use"));
@@ -321,7 +322,7 @@ TEST(DriverTest, ACommitThatFailsDoesNotLoseItsCleaning) {
   agent->kernel.commit_faults = {absl::UnavailableError("busy"), absl::AbortedError("moved")};
 
   agent->Put({DnsEndpoints({"203.0.113.2"})});
-  agent->driver.Step(absl::Now());
+  agent->driver.Step(SteadyNow());
   EXPECT_THAT(agent->cleaned, IsEmpty()) << "the old endpoint may still be drawn";
   agent->Settle();
 
@@ -357,11 +358,11 @@ TEST(DriverTest, AFirstCommitThatFailsIsTriedAgainByItselfAfterADelayThatGrows) 
   agent.Sync();
 
   std::vector<absl::Duration> waits;
-  absl::Time now = absl::Now();
+  absl::Time now = SteadyNow();
   for (int i = 0; i < 20 && !agent.driver.idle(); ++i) {
     const absl::Time next = agent.driver.Step(now);
     if (next > now) {
-      waits.push_back(next - absl::Now());
+      waits.push_back(next - SteadyNow());
       now = next;
     }
   }
@@ -375,7 +376,7 @@ TEST(DriverTest, ACommitThatFailsLosesNoChange) {
   const auto agent = Running();
   agent->kernel.commit_faults = {absl::UnavailableError("busy")};
   agent->Put({Service("ns/api", "192.0.2.2"), Gone(Kind::kService, "ns/web")});
-  agent->driver.Step(absl::Now());
+  agent->driver.Step(SteadyNow());
   ASSERT_THAT(agent->errors, ElementsAre("commit: busy"));
   EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80") << "the rules stay as they are";
   EXPECT_FALSE(agent->driver.idle());
@@ -412,10 +413,10 @@ TEST(DriverTest, AListingThatFailsIsToldAndTriedAgain) {
   agent.Put({Service("ns/web", "192.0.2.1")});
   agent.Sync();
 
-  EXPECT_EQ(agent.driver.Step(absl::Now()), absl::InfinitePast());
+  EXPECT_EQ(agent.driver.Step(SteadyNow()), absl::InfinitePast());
   EXPECT_EQ(agent.driver.failures(), 1);
   EXPECT_EQ(agent.driver.last_error().code(), absl::StatusCode::kDataLoss);
-  EXPECT_GT(agent.driver.Step(absl::Now()), absl::Now()) << "not at once";
+  EXPECT_GT(agent.driver.Step(SteadyNow()), SteadyNow()) << "not at once";
   agent.Settle();
 
   EXPECT_THAT(agent.errors, ElementsAre("observe: torn", "observe: busy"));
@@ -582,7 +583,7 @@ TEST(DriverTest, AListThatHasBecomeSmallMovesToASmallerClassAfterAWhile) {
   agent->Settle(absl::ZeroDuration());
   ASSERT_EQ(agent->ChainOf("ns/web"), "pick_8");
 
-  agent->driver.Step(absl::Now() + absl::Seconds(61));
+  agent->driver.Step(SteadyNow() + absl::Seconds(61));
 
   EXPECT_EQ(agent->ChainOf("ns/web"), "pick_1");
   EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80");
@@ -600,7 +601,7 @@ TEST(DriverTest, AListShrinksThoughOtherServicesNeverRest) {
   ASSERT_EQ(agent->ChainOf("ns/web"), "pick_8");
 
   agent->Put({Gone(Kind::kService, "ns/busy")});
-  agent->driver.Step(absl::Now() + absl::Seconds(61));
+  agent->driver.Step(SteadyNow() + absl::Seconds(61));
 
   EXPECT_EQ(agent->ChainOf("ns/web"), "pick_1");
   EXPECT_EQ(agent->Ask("pod", "192.0.2.2:80"), "pass");

@@ -205,11 +205,19 @@ TEST(YamlCodecTest, AnFqdnSliceHasNoAddressFamily) {
   EXPECT_EQ(slice.address_type, std::nullopt);
 }
 
-TEST(YamlCodecTest, ANodeGivesItsInternalAddressesAndPodRanges) {
+TEST(YamlCodecTest, ANodeGivesItsAddressesPodRangesAndTaints) {
   const auto node = ParseOne<Node>(R"(
 kind: Node
-metadata: {name: n1, namespace: ignored, labels: {topology.kubernetes.io/zone: a}}
-spec: {podCIDR: 203.0.113.0/24}
+metadata:
+  name: n1
+  namespace: ignored
+  labels: {topology.kubernetes.io/zone: a}
+  deletionTimestamp: 2024-01-31T12:00:00Z
+spec:
+  podCIDR: 203.0.113.0/24
+  taints:
+  - {key: node.kubernetes.io/not-ready, effect: NoSchedule}
+  - {key: ToBeDeletedByClusterAutoscaler, value: "1700000000"}
 status:
   addresses:
   - {type: Hostname, address: n1}
@@ -221,8 +229,16 @@ status:
   Node expected;
   expected.meta = {{"", "n1"}, {{kZoneLabel, "a"}}, absl::InfinitePast()};
   expected.internal_ips = {"192.0.2.1", "2001:db8::1"};
+  expected.external_ips = {"198.51.100.1"};
   expected.pod_cidrs = {"203.0.113.0/24"};
+  expected.taints = {"node.kubernetes.io/not-ready", "ToBeDeletedByClusterAutoscaler"};
+  expected.deleting = true;
   EXPECT_EQ(node, expected);
+}
+
+TEST(YamlCodecTest, ANodeWithoutTimeOfDeletionStays) {
+  EXPECT_FALSE(ParseOne<Node>("kind: Node\nmetadata: {name: n1}\n").deleting);
+  EXPECT_FALSE(ParseOne<Node>("kind: Node\nmetadata: {name: n1, deletionTimestamp: null}\n").deleting);
 }
 
 TEST(YamlCodecTest, PodCidrsWinOverPodCidr) {
@@ -494,6 +510,12 @@ INSTANTIATE_TEST_SUITE_P(
                  "m.yaml:4:3: warning: Node b: metadata.name: the key stands twice in one map, first in line 3; the "
                  "last one "
                  "counts (remove one of them)",
+                 1},
+        FaultRow{"TaintWithoutKey", "kind: Node\nmetadata: {name: n}\nspec: {taints: [{effect: NoSchedule}]}\n",
+                 "m.yaml:3:17: error: Node n: spec.taints[0].key: is missing; this taint is skipped", 1},
+        FaultRow{"DeletionIsNoTime", "kind: Node\nmetadata: {name: n, deletionTimestamp: soon}\n",
+                 "m.yaml:2:40: error: Node n: metadata.deletionTimestamp: \"soon\" is no time; the Node counts as "
+                 "staying (write it like 2024-01-31T12:00:00Z)",
                  1}),
     [](const auto& row) { return row.param.name; });
 
