@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/reconcile/driver.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -11,6 +13,7 @@ namespace pointsman {
 namespace {
 
 constexpr absl::Duration kCountEvery = absl::Minutes(1);
+constexpr int kManyServices = 1000;
 
 void Merge(Touched& into, Touched from) {
   into.all = into.all || from.all;
@@ -175,6 +178,8 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
     full_ = true;
     if (!absl::IsAborted(swept)) hooks_.error(swept, "sweep");
   }
+  // A pass over everything has needed much that nobody needs again.
+  if (report.full && report.services >= kManyServices) malloc_trim(0);
   hooks_.pass(report);
   CountNotRemembered(done);
 }

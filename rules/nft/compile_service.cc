@@ -185,6 +185,9 @@ Fragment CompileService(const ServicePlan& plan, const History& history, bool sh
   std::sort(fragment.elements.begin(), fragment.elements.end(), ElementLess{});
   std::sort(fragment.shared.begin(), fragment.shared.end(), ElementLess{});
   fragment.shared.erase(std::unique(fragment.shared.begin(), fragment.shared.end()), fragment.shared.end());
+  // It is kept for as long as the Service is.
+  fragment.elements.shrink_to_fit();
+  fragment.shared.shrink_to_fit();
   return fragment;
 }
 
