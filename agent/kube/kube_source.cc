@@ -22,7 +22,10 @@ namespace pointsman::kube {
 namespace {
 
 constexpr absl::Duration kRepeatErrors = absl::Minutes(1);
+// Between two words about what is waited for; each pause is twice the one before.
 constexpr absl::Duration kProgress = absl::Seconds(5);
+constexpr absl::Duration kSlowestProgress = absl::Minutes(5);
+constexpr absl::Duration kUsualStart = absl::Seconds(1);  // takes no longer, and is nothing to speak of
 // Between two words about a picture that grows old; each pause is twice the one before.
 constexpr absl::Duration kFirstStale = absl::Minutes(1);
 constexpr absl::Duration kStatusAge = absl::Seconds(1);
@@ -35,6 +38,12 @@ std::string Seconds(absl::Duration d) { return absl::FormatDuration(absl::Floor(
 class Complaints {
  public:
   void Tell(absl::Time now, const Trouble& trouble) {
+    if (absl::IsOutOfRange(trouble.status)) {
+      // Versions are forgotten every few minutes: that is how it is meant to be.
+      Log(LogLevel::kInfo, "api_relist",
+          {{"resource", trouble.kind ? ResourceOf(*trouble.kind).name : "all"}, {"reason", trouble.status.message()}});
+      return;
+    }
     Told& told = told_[trouble.kind ? static_cast<int>(*trouble.kind) : -1];
     const std::string text(trouble.status.message());
     if (told.text == text && now < told.at + kRepeatErrors) {
@@ -103,13 +112,20 @@ class KubeSource::Worker {
     while (!stop_) {
       session_.Step(std::clamp(Due() - SteadyNow(), absl::ZeroDuration(), kProgress));
       const absl::Time now = SteadyNow();
+      TellOfConnection();
       Deliver();
       for (const Trouble& trouble : session_.TakeTroubles()) complaints_.Tell(now, trouble);
       if (!released_) Ask(now);
       Publish(now);
-      SpeakOfStaleness(now);
+      SpeakOfStaleness();
       if (log_status_.exchange(false)) WriteStatus();
     }
+  }
+
+  void TellOfConnection() {
+    const SourceStatus status = session_.status();
+    if (status.connected && !connected_) Log(LogLevel::kInfo, "api_connected", {{"server", status.server}});
+    connected_ = status.connected;
   }
 
   absl::Time Due() const { return std::min(gate_due_, now_and_then_); }
@@ -130,10 +146,13 @@ class KubeSource::Worker {
 
   void Ask(absl::Time now) {
     const Gate::Verdict verdict = gate_.Ask(now, session_.picture());
-    gate_due_ = std::min(verdict.until, absl::InfiniteFuture());
+    gate_due_ = verdict.until;
     if (!verdict.open) {
-      if (now < spoken_ + kProgress || (spoken_ == absl::InfinitePast() && now < started_ + absl::Seconds(1))) return;
-      spoken_ = now;
+      const bool news = verdict.waiting_for != waiting_for_;
+      if (now < started_ + kUsualStart || (!news && now < speak_at_)) return;
+      progress_ = news ? kProgress : std::min(progress_ * 2, kSlowestProgress);
+      speak_at_ = now + progress_;
+      waiting_for_ = verdict.waiting_for;
       std::vector<LogField> fields = {{"what", verdict.waiting_for}, {"since", Seconds(now - started_)}};
       if (verdict.until != absl::InfiniteFuture()) {
         fields.emplace_back("node", node_name_);
@@ -168,7 +187,7 @@ class KubeSource::Worker {
     status_ = std::move(status);
   }
 
-  void SpeakOfStaleness(absl::Time now) {
+  void SpeakOfStaleness() {
     if (!released_) return;
     const absl::Duration stale = session_.status().stale;
     if (stale < kFirstStale) {
@@ -182,7 +201,6 @@ class KubeSource::Worker {
     stale_pause_ = stale * 2;
     Log(LogLevel::kWarning, "api_stale",
         {{"for", Seconds(stale)}, {"effect", "the rules stay as they were when the API server was last heard of"}});
-    static_cast<void>(now);
   }
 
   void WriteStatus() {
@@ -222,7 +240,10 @@ class KubeSource::Worker {
   bool released_ = false;
   absl::Time gate_due_ = absl::InfiniteFuture();
   absl::Time now_and_then_ = absl::InfinitePast();
-  absl::Time spoken_ = absl::InfinitePast();
+  bool connected_ = false;
+  std::string waiting_for_;  // as last told
+  absl::Duration progress_ = kProgress;
+  absl::Time speak_at_ = absl::InfinitePast();
   absl::Duration stale_pause_ = kFirstStale;
 
   std::atomic<bool> stop_ = false;

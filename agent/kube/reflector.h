@@ -51,6 +51,8 @@ class Reflector {
   bool WantsList(absl::Time now) const {
     return step_ == Step::kList || step_ == Step::kPage || (step_ == Step::kInitialEvents && now < list_until_);
   }
+  // Cuts a pause short: what it was made for is over.
+  void Hurry() { retry_at_ = absl::InfinitePast(); }
   // The request to make now. It counts as running until Ended.
   Request Begin(absl::Time now);
 

@@ -128,6 +128,7 @@ class Session::Impl {
                          .error = streams_[i]->error};
     }
     status.server = server();
+    status.connected = circuit_.closed();
     const bool following = Of(Kind::kService).following() && Of(Kind::kEndpointSlice).following();
     status.stale = following ? absl::ZeroDuration() : SteadyNow() - followed_;
     status.http = client_.stats();
@@ -180,6 +181,13 @@ class Session::Impl {
         client_.RetireConnections();
       }
       revision_ = identity->certificate_revision;
+    }
+    if (identity->headers != headers_) {
+      // Whoever was refused with the old ones need not wait any longer.
+      for (const auto& stream : streams_) {
+        if (absl::IsUnauthenticated(stream->error)) stream->reflector.Hurry();
+      }
+      headers_ = identity->headers;
     }
     for (const auto& stream : streams_) {
       Reflector& reflector = stream->reflector;
@@ -303,7 +311,6 @@ class Session::Impl {
 
   void Heard(absl::Time now) {
     heard_ = now;
-    if (!circuit_.closed()) Log(LogLevel::kInfo, "api_connected", {{"server", server()}});
     circuit_.Reached();
   }
 
@@ -371,7 +378,8 @@ class Session::Impl {
   std::vector<std::unique_ptr<Stream>> streams_;  // index: Kind
   std::vector<Trouble> troubles_;
   size_t server_ = 0;
-  uint64_t revision_ = 0;  // of the certificate shown; 0: none yet
+  uint64_t revision_ = 0;             // of the certificate shown; 0: none yet
+  std::vector<std::string> headers_;  // last given by the credentials
   absl::Time credentials_at_ = absl::InfinitePast();
   absl::Time heard_ = SteadyNow();
   absl::Time followed_ = SteadyNow();

@@ -44,9 +44,10 @@ struct SourceStatus {
     absl::Status error;  // of the last attempt; OK when it went well
   };
   std::array<OfKind, kKinds> kinds;
-  std::string server;     // talked to at the moment
-  bool released = false;  // enough was known to act upon
-  absl::Duration stale;   // Services or EndpointSlices have not been followed for so long; zero while both are
+  bool connected = false;  // the server answers
+  std::string server;      // talked to at the moment
+  bool released = false;   // enough was known to act upon
+  absl::Duration stale;    // Services or EndpointSlices have not been followed for so long; zero while both are
   HttpStats http;
 };
 
