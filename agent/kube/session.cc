@@ -68,7 +68,7 @@ class Session::Impl {
     GiveUpOverdue(now);
     CheckSilence(now);
     absl::Time due = std::min(now + wait, StartDue(now));
-    if (Running()) due = std::min(due, pinging_ ? absl::InfiniteFuture() : heard_ + kSilence);
+    due = std::min(due, SilenceDue());
     for (const auto& stream : streams_) due = std::min(due, stream->reflector.Deadline());
     client_.Poll(std::max(due - SteadyNow(), absl::ZeroDuration()));
     const bool following = Of(Kind::kService).following() && Of(Kind::kEndpointSlice).following();
@@ -344,10 +344,19 @@ class Session::Impl {
     }
   }
 
+  // While a server is being tried for, that it does not answer is for the request's own time limit to say.
+  absl::Time SilenceDue() const {
+    return pinging_ || !circuit_.closed() || !Running() ? absl::InfiniteFuture()
+                                                        : std::max(heard_ + kSilence, credentials_at_);
+  }
+
   void CheckSilence(absl::Time now) {
-    if (pinging_ || !circuit_.closed() || !Running() || now < heard_ + kSilence) return;
+    if (now < SilenceDue()) return;
     const absl::StatusOr<Identity> identity = credentials_.Get(now, absl::Now());
-    if (!identity.ok()) return;
+    if (!identity.ok()) {
+      credentials_at_ = now + kCredentialsPause;
+      return;
+    }
     pinging_ = true;
     const HttpRequest request{
         .path = "/version", .headers = HeadersFor(*identity), .head_timeout = kSignOfLife, .timeout = 2 * kSignOfLife};

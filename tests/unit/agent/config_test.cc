@@ -44,6 +44,31 @@ nft::BaseSettings SettingsOf(const Config& config, const Store& store = {}) {
 
 // --- Node port addresses ---
 
+struct NodeIpsRow {
+  const char* name;
+  std::vector<std::string> internal_ips;
+  std::vector<std::string> external_ips;
+  std::vector<std::string> addresses;
+};
+
+class PrimaryAddressesTest : public ::testing::TestWithParam<NodeIpsRow> {};
+
+// k8s.io/component-helpers GetNodeHostIPs: F12 to F14.
+TEST_P(PrimaryAddressesTest, AreTheFirstOfEachFamilyInternalOnesBeforeExternalOnes) {
+  const Node node{
+      .meta = {.name = {"", "n1"}}, .internal_ips = GetParam().internal_ips, .external_ips = GetParam().external_ips};
+  EXPECT_EQ(Texts(MakeNodeInfo({}, &node, {}).node_port_addresses), GetParam().addresses);
+}
+
+INSTANTIATE_TEST_SUITE_P(, PrimaryAddressesTest,
+                         ::testing::Values(NodeIpsRow{"BothOfOneFamily", {"10.0.0.5"}, {"192.0.2.4"}, {"10.0.0.5"}},
+                                           NodeIpsRow{"ExternalOneOfTheOtherFamily",
+                                                      {"10.0.0.5", "10.0.0.6"},
+                                                      {"2001:db8::5"},
+                                                      {"10.0.0.5", "2001:db8::5"}},
+                                           NodeIpsRow{"ExternalOneAlone", {}, {"192.0.2.4"}, {"192.0.2.4"}}),
+                         [](const auto& row) { return std::string(row.param.name); });
+
 const std::vector<std::string> kInterfaces = {"10.20.30.51", "100.200.201.1", "127.0.0.1",     "169.254.1.1",
                                               "::1",         "2001:db8::1",   "2001:db8:1::2", "fe80::1"};
 
