@@ -21,8 +21,6 @@
 namespace pointsman::kube {
 namespace {
 
-constexpr absl::Duration kSilence = absl::Minutes(1);
-constexpr absl::Duration kSignOfLife = absl::Seconds(30);
 constexpr absl::Duration kCredentialsPause = absl::Seconds(2);
 constexpr absl::Duration kListSilence = absl::Minutes(1);
 constexpr size_t kMaxFailureBody = 64 << 10;
@@ -347,7 +345,7 @@ class Session::Impl {
   // While a server is being tried for, that it does not answer is for the request's own time limit to say.
   absl::Time SilenceDue() const {
     return pinging_ || !circuit_.closed() || !Running() ? absl::InfiniteFuture()
-                                                        : std::max(heard_ + kSilence, credentials_at_);
+                                                        : std::max(heard_ + options_.silence, credentials_at_);
   }
 
   void CheckSilence(absl::Time now) {
@@ -358,8 +356,10 @@ class Session::Impl {
       return;
     }
     pinging_ = true;
-    const HttpRequest request{
-        .path = "/version", .headers = HeadersFor(*identity), .head_timeout = kSignOfLife, .timeout = 2 * kSignOfLife};
+    const HttpRequest request{.path = "/version",
+                              .headers = HeadersFor(*identity),
+                              .head_timeout = options_.sign_of_life,
+                              .timeout = 2 * options_.sign_of_life};
     client_.Start(ServerFor(*identity), request,
                   {.head = [this](const HttpHead&) { Heard(SteadyNow()); },
                    .body = [](absl::string_view) { return true; },
@@ -369,7 +369,7 @@ class Session::Impl {
   void OnPingEnd(const HttpEnd& end) {
     pinging_ = false;
     const absl::Time now = SteadyNow();
-    if (end.answered || now < heard_ + kSilence) return;
+    if (end.answered || now < heard_ + options_.silence) return;
     Unreachable(now,
                 absl::UnavailableError(absl::StrCat("lost ", server(), ": nothing heard for ",
                                                     absl::FormatDuration(absl::Floor(now - heard_, absl::Seconds(1))),

@@ -28,7 +28,9 @@ struct SourceOptions {
   std::string accept;                        // clientConnection.acceptContentTypes; empty: as `content_type` says
   double qps = 5;                            // of lists; watches are not counted
   int burst = 10;
-  bool need_pod_cidrs = false;  // wait for them: --detect-local-mode NodeCIDR
+  bool need_pod_cidrs = false;                      // wait for them: --detect-local-mode NodeCIDR
+  absl::Duration silence = absl::Minutes(1);        // on the connection; then the server is asked for a sign of life
+  absl::Duration sign_of_life = absl::Seconds(30);  // so long it has for that
   Reflector::Options reflector;
 };
 

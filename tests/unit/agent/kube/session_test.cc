@@ -3,6 +3,7 @@
 // The session and the source with a server at the other end of a real connection.
 #include "agent/kube/session.h"
 
+#include <algorithm>
 #include <functional>
 #include <set>
 #include <string>
@@ -235,6 +236,32 @@ TEST_F(SessionTest, ALostConnectionIsTakenUpWhereItWas) {
   EXPECT_TRUE(Until(session, [&] { return held_.contains("Service shop/new"); }));
   EXPECT_EQ(changes_, 8) << "seven objects, and the new one";
   EXPECT_EQ(session.status().kinds[0].counts.relists, 0);
+}
+
+TEST_F(SessionTest, AServerThatHoldsTheConnectionAndSaysNothingIsNoticed) {
+  support::FakeApi api(ca_, {});
+  Fill(api);
+  SourceOptions options = Options({&api});
+  options.silence = absl::Seconds(2);
+  options.sign_of_life = absl::Seconds(1);
+  Session session(options);
+  ASSERT_TRUE(UntilSynced(session));
+  Until(
+      session, [] { return false; }, absl::Seconds(5));
+  EXPECT_THAT(troubles_, IsEmpty()) << "one that is only quiet answers when asked";
+  const std::vector<support::SeenRequest> seen = api.Requests();
+  EXPECT_TRUE(std::any_of(seen.begin(), seen.end(),
+                          [](const support::SeenRequest& request) { return request.path == "/version"; }));
+
+  api.Freeze();
+  EXPECT_TRUE(Until(session, [&] { return !troubles_.empty(); }));
+  EXPECT_THAT(troubles_[0], AllOf(HasSubstr("nothing heard"), HasSubstr("no answer when asked")));
+  EXPECT_FALSE(session.status().connected);
+  api.Thaw();
+  api.Put(AService("new"));
+  EXPECT_TRUE(Until(
+      session, [&] { return held_.contains("Service shop/new"); }, absl::Seconds(40)));
+  EXPECT_EQ(changes_, 8);
 }
 
 TEST_F(SessionTest, AFloodOfAnswersThatAreNoneIsMetWithPauses) {
