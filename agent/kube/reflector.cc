@@ -230,10 +230,10 @@ absl::Status Reflector::Ended(absl::Time now, const End& end) {
   }
   // What comes after a long watch is a new story.
   if (step_ == Step::kWatch && answered_ && now - began_ >= options_.long_enough) backoff_.Reset();
-  const absl::Status told = error_event_                       ? Refused(now, *error_event_)
-                            : end.code != 0 && end.code != 200 ? Refused(now, end.failure)
-                            : !end.transport.ok()              ? Broken(now, end.transport)
-                                                               : EndedWell(now);
+  absl::Status told = error_event_                       ? Refused(now, *error_event_)
+                      : end.code != 0 && end.code != 200 ? Refused(now, end.failure)
+                      : !end.transport.ok()              ? Broken(now, end.transport)
+                                                         : EndedWell(now);
   if (!told.ok()) ++counts_.failures;
   return told;
 }
@@ -271,7 +271,7 @@ absl::Status Reflector::EndedWell(absl::Time now) {
 
 absl::Status Reflector::Refused(absl::Time now, const ApiStatus& failure) {
   const bool watch = step_ == Step::kInitialEvents || step_ == Step::kWatch;
-  const absl::Status told = ExplainRefusal(*resource_, watch ? "watch" : "list", failure);
+  absl::Status told = ExplainRefusal(*resource_, watch ? "watch" : "list", failure);
   const absl::Duration wait = failure.retry_after.value_or(absl::ZeroDuration());
 
   const bool ask_later = failure.code == 401 || failure.code == 403 || failure.code == 404 || failure.code == 429 ||
@@ -300,7 +300,7 @@ absl::Status Reflector::Refused(absl::Time now, const ApiStatus& failure) {
 }
 
 absl::Status Reflector::Broken(absl::Time now, const absl::Status& transport) {
-  const absl::Status told = Annotate(
+  absl::Status told = Annotate(
       transport,
       absl::StrCat(step_ == Step::kInitialEvents || step_ == Step::kWatch ? "watch " : "list ", resource_->name));
   const bool too_late = now - heard_ >= options_.end_patience || now - began_ >= kInitialEventsTimeout;
