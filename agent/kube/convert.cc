@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 
+#include "agent/source/api_names.h"
 #include "agent/source/yaml_reader.h"
 #include "pointsman/net.h"
 
@@ -16,26 +17,9 @@ namespace pointsman::kube {
 namespace {
 
 constexpr size_t kMostComplaints = 20;
-constexpr int kMaxPort = 65535;
-constexpr int kDefaultAffinitySeconds = 10800;
-constexpr int kMaxAffinitySeconds = 86400;
 
 template <typename E>
 using Names = absl::Span<const std::pair<absl::string_view, E>>;
-
-constexpr std::pair<absl::string_view, ServiceType> kTypes[] = {{"ClusterIP", ServiceType::kClusterIp},
-                                                                {"NodePort", ServiceType::kNodePort},
-                                                                {"LoadBalancer", ServiceType::kLoadBalancer},
-                                                                {"ExternalName", ServiceType::kExternalName}};
-constexpr std::pair<absl::string_view, Family> kFamilyNames[] = {{"IPv4", Family::kIpv4}, {"IPv6", Family::kIpv6}};
-constexpr std::pair<absl::string_view, TrafficPolicy> kPolicies[] = {{"Cluster", TrafficPolicy::kCluster},
-                                                                     {"Local", TrafficPolicy::kLocal}};
-constexpr std::pair<absl::string_view, IpMode> kIpModes[] = {{"VIP", IpMode::kVip}, {"Proxy", IpMode::kProxy}};
-constexpr std::pair<absl::string_view, bool> kAffinities[] = {{"None", false}, {"ClientIP", true}};
-constexpr std::pair<absl::string_view, Protocol> kProtocols[] = {
-    {"TCP", Protocol::kTcp}, {"UDP", Protocol::kUdp}, {"SCTP", Protocol::kSctp}};
-constexpr std::pair<absl::string_view, std::optional<Family>> kAddressTypes[] = {
-    {"IPv4", Family::kIpv4}, {"IPv6", Family::kIpv6}, {"FQDN", std::nullopt}};
 
 // A newer server may know values that we do not; the path is only made for the complaint.
 using Path = absl::FunctionRef<std::string()>;
@@ -107,7 +91,7 @@ std::vector<ServicePortSpec> ServicePorts(const ServiceSpec& spec, Complaints& c
     const ServicePort& from = spec.ports(i);
     const auto field = [i](absl::string_view name) { return absl::StrCat("spec.ports[", i, "].", name); };
     const auto protocol = OneOf<Protocol>(
-        from.protocol(), kProtocols, Protocol::kTcp, complaints, [&] { return field("protocol"); },
+        from.protocol(), kProtocolNames, Protocol::kTcp, complaints, [&] { return field("protocol"); },
         "this port is skipped");
     const auto number = Port(
         from.port(), complaints, [&] { return field("port"); }, "this port is skipped");
@@ -125,7 +109,7 @@ std::vector<pointsman::LoadBalancerIngress> Ingress(const LoadBalancerStatus& st
   for (int i = 0; i < status.ingress_size(); ++i) {
     const LoadBalancerIngress& from = status.ingress(i);
     const auto mode = OneOf<IpMode>(
-        from.ip_mode(), kIpModes, IpMode::kVip, complaints,
+        from.ip_mode(), kIpModeNames, IpMode::kVip, complaints,
         [i] { return absl::StrCat("status.loadBalancer.ingress[", i, "].ipMode"); }, "this address is skipped");
     if (mode) ingress.push_back({.ip = from.ip(), .mode = *mode});
   }
@@ -134,14 +118,14 @@ std::vector<pointsman::LoadBalancerIngress> Ingress(const LoadBalancerStatus& st
 
 TrafficPolicy Policy(const std::string& text, const char* field, Complaints& complaints) {
   return OneOf<TrafficPolicy>(
-             text, kPolicies, TrafficPolicy::kCluster, complaints, [field] { return std::string(field); },
+             text, kPolicyNames, TrafficPolicy::kCluster, complaints, [field] { return std::string(field); },
              "Cluster is used")
       .value_or(TrafficPolicy::kCluster);
 }
 
 std::optional<absl::Duration> Affinity(const ServiceSpec& spec, Complaints& complaints) {
   const bool sticky = OneOf<bool>(
-                          spec.session_affinity(), kAffinities, false, complaints,
+                          spec.session_affinity(), kAffinityNames, false, complaints,
                           [] { return std::string("spec.sessionAffinity"); }, "there is no session affinity")
                           .value_or(false);
   if (!sticky) return std::nullopt;
@@ -161,7 +145,7 @@ std::vector<pointsman::SlicePort> SlicePorts(const EndpointSlice& message, Compl
     const EndpointPort& from = message.ports(i);
     const auto field = [i](absl::string_view name) { return absl::StrCat("ports[", i, "].", name); };
     const auto protocol = OneOf<Protocol>(
-        from.protocol(), kProtocols, Protocol::kTcp, complaints, [&] { return field("protocol"); },
+        from.protocol(), kProtocolNames, Protocol::kTcp, complaints, [&] { return field("protocol"); },
         "this port is skipped");
     const auto number = Port(
         from.port(), complaints, [&] { return field("port"); }, "this port is skipped");
@@ -237,8 +221,8 @@ std::optional<Object> Convert(const Service& message, pointsman::ObjectMeta meta
   pointsman::Service service;
   service.meta = std::move(meta);
   service.type = OneOf<ServiceType>(
-                     spec.type(), kTypes, ServiceType::kClusterIp, complaints, [] { return std::string("spec.type"); },
-                     "ClusterIP is used")
+                     spec.type(), kTypeNames, ServiceType::kClusterIp, complaints,
+                     [] { return std::string("spec.type"); }, "ClusterIP is used")
                      .value_or(ServiceType::kClusterIp);
   service.cluster_ips = ClusterIps(spec);
   service.ip_families = IpFamilies(spec, service.cluster_ips, complaints);
@@ -266,7 +250,7 @@ std::optional<Object> Convert(const EndpointSlice& message, pointsman::ObjectMet
     return std::nullopt;
   }
   const auto type = OneOf<std::optional<Family>>(
-      message.address_type(), kAddressTypes, std::nullopt, complaints, [] { return std::string("addressType"); },
+      message.address_type(), kAddressTypeNames, std::nullopt, complaints, [] { return std::string("addressType"); },
       kSkipped);
   if (!type) return std::nullopt;
   slice.address_type = *type;

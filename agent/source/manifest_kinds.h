@@ -31,10 +31,6 @@ std::optional<ServiceCidr> ReadServiceCidr(const YamlField& root);
 // Returns: nullopt when the name is missing or none that Kubernetes takes.
 std::optional<ObjectMeta> ReadMeta(const YamlField& root, Kind kind);
 
-inline constexpr std::pair<absl::string_view, Protocol> kProtocolNames[] = {
-    {"TCP", Protocol::kTcp}, {"UDP", Protocol::kUdp}, {"SCTP", Protocol::kSctp}};
-inline constexpr int kMaxPort = 65535;
-
 // The name of a Service or slice port; empty when absent.
 // Returns: nullopt when there is one and it is no DNS label.
 std::optional<std::string> ReadPortName(const YamlField& name);

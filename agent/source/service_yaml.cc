@@ -7,27 +7,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
+#include "agent/source/api_names.h"
 #include "agent/source/manifest_kinds.h"
 
 namespace pointsman {
 namespace {
 
-constexpr std::pair<absl::string_view, ServiceType> kTypes[] = {{"ClusterIP", ServiceType::kClusterIp},
-                                                                {"NodePort", ServiceType::kNodePort},
-                                                                {"LoadBalancer", ServiceType::kLoadBalancer},
-                                                                {"ExternalName", ServiceType::kExternalName}};
-constexpr std::pair<absl::string_view, Family> kFamilyNames[] = {{"IPv4", Family::kIpv4}, {"IPv6", Family::kIpv6}};
-constexpr std::pair<absl::string_view, TrafficPolicy> kPolicies[] = {{"Cluster", TrafficPolicy::kCluster},
-                                                                     {"Local", TrafficPolicy::kLocal}};
-constexpr std::pair<absl::string_view, IpMode> kIpModes[] = {{"VIP", IpMode::kVip}, {"Proxy", IpMode::kProxy}};
-constexpr std::pair<absl::string_view, bool> kAffinities[] = {{"None", false}, {"ClientIP", true}};
 constexpr std::pair<absl::string_view, IpFamilyPolicy> kFamilyPolicies[] = {
     {"SingleStack", IpFamilyPolicy::kSingleStack},
     {"PreferDualStack", IpFamilyPolicy::kPreferDualStack},
     {"RequireDualStack", IpFamilyPolicy::kRequireDualStack}};
 
-constexpr int kDefaultAffinitySeconds = 10800;
-constexpr int kMaxAffinitySeconds = 86400;
 constexpr char kClusterUsed[] = "Cluster is used";
 
 std::optional<ServicePortSpec> ReadPort(const YamlField& entry) {
@@ -98,7 +88,7 @@ std::vector<LoadBalancerIngress> ReadIngress(const YamlField& root) {
     const int errors = entry.report().errors();
     LoadBalancerIngress address;
     address.ip = entry["ip"].Text().value_or("");
-    address.mode = entry["ipMode"].OneOf<IpMode>(kIpModes).value_or(IpMode::kVip);
+    address.mode = entry["ipMode"].OneOf<IpMode>(kIpModeNames).value_or(IpMode::kVip);
     if (entry.present() && entry.report().errors() == errors) ingress.push_back(std::move(address));
   }
   return ingress;
@@ -106,7 +96,7 @@ std::vector<LoadBalancerIngress> ReadIngress(const YamlField& root) {
 
 std::optional<absl::Duration> ReadAffinity(const YamlField& spec) {
   const YamlField affinity = spec["sessionAffinity"].Costing("there is no session affinity");
-  if (!affinity.OneOf<bool>(kAffinities).value_or(false)) return std::nullopt;
+  if (!affinity.OneOf<bool>(kAffinityNames).value_or(false)) return std::nullopt;
   const YamlField config = spec["sessionAffinityConfig"].Costing("10800 seconds are used").Map();
   const YamlField timeout = config["clientIP"].Map()["timeoutSeconds"];
   return absl::Seconds(timeout.Number(1, kMaxAffinitySeconds).value_or(kDefaultAffinitySeconds));
@@ -132,7 +122,8 @@ std::optional<Service> ReadService(const YamlField& root, CreationWishes& wishes
   const YamlField spec = root["spec"].Costing("this Service has no ports").Map();
   Service service;
   service.meta = *std::move(meta);
-  service.type = spec["type"].Costing("ClusterIP is used").OneOf<ServiceType>(kTypes).value_or(ServiceType::kClusterIp);
+  service.type =
+      spec["type"].Costing("ClusterIP is used").OneOf<ServiceType>(kTypeNames).value_or(ServiceType::kClusterIp);
   service.cluster_ips = ReadClusterIps(spec);
   service.ip_families = ReadFamilies(spec, service.cluster_ips);
   service.ports = ReadPorts(spec);
@@ -142,11 +133,11 @@ std::optional<Service> ReadService(const YamlField& root, CreationWishes& wishes
   service.source_ranges = spec["loadBalancerSourceRanges"].Costing("it is ignored").Texts();
   service.internal_policy = spec["internalTrafficPolicy"]
                                 .Costing(kClusterUsed)
-                                .OneOf<TrafficPolicy>(kPolicies)
+                                .OneOf<TrafficPolicy>(kPolicyNames)
                                 .value_or(TrafficPolicy::kCluster);
   service.external_policy = spec["externalTrafficPolicy"]
                                 .Costing(kClusterUsed)
-                                .OneOf<TrafficPolicy>(kPolicies)
+                                .OneOf<TrafficPolicy>(kPolicyNames)
                                 .value_or(TrafficPolicy::kCluster);
   service.client_ip_affinity = ReadAffinity(spec);
   service.health_check_node_port = static_cast<uint16_t>(

@@ -5,15 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "agent/source/api_names.h"
 #include "agent/source/manifest_kinds.h"
 
 namespace pointsman {
 namespace {
 
 constexpr char kSkipped[] = "this EndpointSlice is skipped";
-
-constexpr std::pair<absl::string_view, std::optional<Family>> kAddressTypes[] = {
-    {"IPv4", Family::kIpv4}, {"IPv6", Family::kIpv6}, {"FQDN", std::nullopt}};
 
 // An API server stores a missing name as the empty one.
 std::optional<SlicePort> ReadPort(const YamlField& entry) {
@@ -58,7 +56,7 @@ std::optional<EndpointSlice> ReadEndpointSlice(const YamlField& root) {
   if (!meta) return std::nullopt;
   EndpointSlice slice;
   slice.meta = *std::move(meta);
-  const auto type = root["addressType"].Costing(kSkipped).Required().OneOf<std::optional<Family>>(kAddressTypes);
+  const auto type = root["addressType"].Costing(kSkipped).Required().OneOf<std::optional<Family>>(kAddressTypeNames);
   if (!type) return std::nullopt;
   slice.address_type = *type;
 
