@@ -160,7 +160,7 @@ std::vector<pointsman::SlicePort> SlicePorts(const EndpointSlice& message, Compl
 
 SliceEndpoint ConvertEndpoint(const Endpoint& from) {
   SliceEndpoint endpoint;
-  endpoint.addresses = Strings(from.addresses());
+  endpoint.addresses.assign(from.addresses().begin(), from.addresses().end());
   const EndpointConditions& conditions = from.conditions();
   endpoint.ready = !conditions.has_ready() || conditions.ready();
   endpoint.serving = !conditions.has_serving() || conditions.serving();

@@ -20,6 +20,11 @@ void Merge(Touched& into, Touched from) {
   into.services.merge(from.services);
 }
 
+// A step over everything has needed much that nobody needs again. The heap gives it back only when told to.
+void ReturnMemory(const PassReport& report) {
+  if (report.full && report.services >= kManyServices) malloc_trim(0);
+}
+
 }  // namespace
 
 Driver::Driver(Config config, Inbox& inbox, Dataplane& dataplane, Hooks hooks, Controller::Options options)
@@ -140,6 +145,7 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   const bool rebuild = next.what == Controller::Do::kRebuild;
   if (rebuild) programmer_.Observe({});
   nft::Changes changes = Stage(next.what == Controller::Do::kShrink, report);
+  ReturnMemory(report);
   if (rebuild) {
     nft::ChangeSet from_nothing;
     for (const Family family : tables_) from_nothing.push_back(nft::DeleteTable{family});
@@ -178,8 +184,8 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
     full_ = true;
     if (!absl::IsAborted(swept)) hooks_.error(swept, "sweep");
   }
-  // A pass over everything has needed much that nobody needs again.
-  if (report.full && report.services >= kManyServices) malloc_trim(0);
+  changes = {};
+  ReturnMemory(report);
   hooks_.pass(report);
   CountNotRemembered(done);
 }

@@ -35,7 +35,8 @@ std::optional<SliceEndpoint> ReadEndpoint(const YamlField& entry) {
   const int errors = entry.report().errors();
   SliceEndpoint endpoint;
   const YamlField addresses = entry["addresses"].Required();
-  endpoint.addresses = addresses.Texts();
+  const std::vector<std::string> texts = addresses.Texts();
+  endpoint.addresses.assign(texts.begin(), texts.end());
   if (entry.report().errors() == errors && endpoint.addresses.empty()) addresses.Error("is empty");
   const YamlField conditions = entry["conditions"].Map();
   endpoint.ready = conditions["ready"].Bool().value_or(true);

@@ -13,9 +13,11 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
 
 #include "pointsman/net.h"
+#include "pointsman/rare.h"
 
 namespace pointsman {
 
@@ -85,14 +87,15 @@ struct SlicePort {
   friend bool operator==(const SlicePort&, const SlicePort&) = default;
 };
 
+// A cluster has more of these than of anything else: what most do not have costs them next to nothing.
 struct SliceEndpoint {
-  std::vector<std::string> addresses;
+  absl::InlinedVector<std::string, 1> addresses;
   bool ready = true;
   bool serving = true;
   bool terminating = false;
   std::optional<std::string> node_name;
-  std::vector<std::string> zone_hints;
-  std::vector<std::string> node_hints;
+  Rare<std::vector<std::string>> zone_hints;
+  Rare<std::vector<std::string>> node_hints;
 
   friend bool operator==(const SliceEndpoint&, const SliceEndpoint&) = default;
 };

@@ -17,11 +17,13 @@
 #include "absl/time/time.h"
 
 #include "pointsman/net.h"
+#include "pointsman/rare.h"
 
 namespace pointsman::nft {
 
-// Key and data bytes as the kernel holds them: network order, each field of a concatenation padded to four bytes.
-using Bytes = absl::InlinedVector<uint8_t, 24>;
+// Key and data bytes as the kernel holds them: network order, each field of a concatenation padded to four bytes. What
+// is most of all, a slot of an IPv4 frontend, fits in without an allocation.
+using Bytes = absl::InlinedVector<uint8_t, 16>;
 
 // A register: index of a 32-bit slot, 0..15. Slots 0, 4, 8 and 12 begin the 128-bit registers that nft prints as 1 to
 // 4; others print as 8 + slot. The verdict register has no number here: `Lookup::dreg` and `Immediate` say it.
@@ -30,7 +32,7 @@ using Reg = uint8_t;
 struct Verdict {
   enum class Code : int32_t { kDrop = 0, kAccept = 1, kContinue = -1, kJump = -3, kGoto = -4, kReturn = -5 };
   Code code = Code::kAccept;
-  std::string chain;  // for kJump and kGoto
+  Rare<std::string> chain;  // for kJump and kGoto
 
   friend auto operator<=>(const Verdict&, const Verdict&) = default;
 };
@@ -201,9 +203,9 @@ struct SetSpec {
 
 // What a key maps to. `end` is the last key (inclusive) of an interval, empty in sets without intervals.
 struct ElementValue {
-  Bytes end;
+  Rare<Bytes> end;
   std::variant<std::monostate, Bytes, Verdict> data;
-  std::string comment;  // at most 128 bytes
+  Rare<std::string> comment;  // at most 128 bytes
   friend bool operator==(const ElementValue&, const ElementValue&) = default;
 };
 

@@ -92,8 +92,12 @@ struct Changes {
 //
 // Comments of tables, chains and sets and the intervals of garbage collection cannot be changed in place and change no
 // packet: they are not compared. Nor are the contents of sets that packets fill. A set that is not complete is flushed
-// and filled anew. Cost: O(elements).
-Changes Diff(const Ruleset& want, const Ruleset& have);
+// and filled anew.
+//
+// Inputs:  `services`: elements wanted besides those in `want`, which has their sets. Sorted by (family, set, key),
+//          unique.
+// Cost:    O(elements).
+Changes Diff(const Ruleset& want, const Ruleset& have, absl::Span<const SetElement* const> services = {});
 
 // Executes `changes` on `ruleset` as the kernel would, or not at all.
 // Errors: what the kernel would refuse: the index of the op and why, kFailedOpPayload set.

@@ -29,6 +29,9 @@ class Batch {
   //          generation, if known.
   Batch(uint32_t sequence, Generation guard);
 
+  // There will be about so many bytes. What is not used of it costs no memory, growing step by step does.
+  void Reserve(size_t bytes) { bytes_.reserve(bytes); }
+
   // Messages appended from here on belong to op number `op`.
   void StartOp(int op) { op_ = op; }
 

@@ -75,7 +75,7 @@ void PutVerdict(nlmsghdr* message, const nft::Verdict& verdict) {
   nlattr* data = mnl_attr_nest_start(message, NFTA_SET_ELEM_DATA);
   nlattr* nest = mnl_attr_nest_start(message, NFTA_DATA_VERDICT);
   mnl_attr_put_u32(message, NFTA_VERDICT_CODE, htonl(static_cast<uint32_t>(verdict.code)));
-  if (!verdict.chain.empty()) mnl_attr_put_strz(message, NFTA_VERDICT_CHAIN, verdict.chain.c_str());
+  if (!verdict.chain->empty()) mnl_attr_put_strz(message, NFTA_VERDICT_CHAIN, verdict.chain->c_str());
   mnl_attr_nest_end(message, nest);
   mnl_attr_nest_end(message, data);
 }
@@ -129,19 +129,19 @@ class ElementEncoder {
       return absl::InternalError(absl::StrCat("key of ", element.key.size(), " bytes in a set of ", key_size_));
     }
     const bool interval = spec_.interval && !element.key.empty();
-    if (element.value.end.size() != (interval ? key_size_ : 0)) {
-      return absl::InternalError(absl::StrCat("end of ", element.value.end.size(), " bytes in ",
+    if (element.value.end->size() != (interval ? key_size_ : 0)) {
+      return absl::InternalError(absl::StrCat("end of ", element.value.end->size(), " bytes in ",
                                               interval ? "an interval set" : "a set without intervals"));
     }
-    if (interval && element.value.end < element.key) return absl::InternalError("interval that ends before it starts");
+    if (interval && *element.value.end < element.key) return absl::InternalError("interval that ends before it starts");
     if (!add) return absl::OkStatus();
 
-    PM_RETURN_IF_ERROR(CheckComment(element.value.comment));
+    PM_RETURN_IF_ERROR(CheckComment(*element.value.comment));
     if (const auto* verdict = std::get_if<nft::Verdict>(&element.value.data)) {
       if (!spec_.verdicts) return absl::InternalError("verdict in a set that holds none");
       const bool goes = verdict->code == nft::Verdict::Code::kJump || verdict->code == nft::Verdict::Code::kGoto;
-      if (goes) return CheckName("chain", verdict->chain);
-      return verdict->chain.empty() ? absl::OkStatus() : absl::InternalError("verdict with a chain it does not go to");
+      if (goes) return CheckName("chain", *verdict->chain);
+      return verdict->chain->empty() ? absl::OkStatus() : absl::InternalError("verdict with a chain it does not go to");
     }
     const auto* data = std::get_if<Bytes>(&element.value.data);
     const size_t size = data == nullptr ? 0 : data->size();
@@ -156,7 +156,7 @@ class ElementEncoder {
     const bool interval = spec_.interval && !element.key.empty();
     const bool range = interval && spec_.key.size() > 1;
     const bool edges = interval && spec_.key.size() == 1;
-    const bool open = edges && AllOnes(element.value.end);
+    const bool open = edges && AllOnes(*element.value.end);
 
     nlattr* nest = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
     if (element.key.empty()) {
@@ -164,18 +164,18 @@ class ElementEncoder {
     } else {
       PutBytes(message, NFTA_SET_ELEM_KEY, element.key);
     }
-    if (range) PutBytes(message, NFTA_SET_ELEM_KEY_END, element.value.end);
+    if (range) PutBytes(message, NFTA_SET_ELEM_KEY_END, *element.value.end);
     if (add) {
       if (const auto* data = std::get_if<Bytes>(&element.value.data)) PutBytes(message, NFTA_SET_ELEM_DATA, *data);
       if (const auto* verdict = std::get_if<nft::Verdict>(&element.value.data)) PutVerdict(message, *verdict);
-      PutUserdata(message, ElementUserdata(element.value.comment, open));
+      PutUserdata(message, ElementUserdata(*element.value.comment, open));
     }
     mnl_attr_nest_end(message, nest);
     if (!edges || open) return;
 
     nlattr* end = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
     mnl_attr_put_u32(message, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
-    PutBytes(message, NFTA_SET_ELEM_KEY, Successor(element.value.end));
+    PutBytes(message, NFTA_SET_ELEM_KEY, Successor(*element.value.end));
     mnl_attr_nest_end(message, end);
   }
 
@@ -394,6 +394,18 @@ struct Describer {
   std::string operator()(const nft::DeleteElements& op) const { return Text("delete element", op.family, "/", op.set); }
 };
 
+// A little more than most batches need.
+size_t ExpectedBytes(const nft::ChangeSet& changes) {
+  constexpr size_t kOp = 512;
+  constexpr size_t kElement = 160;
+  size_t elements = 0;
+  for (const nft::Op& op : changes) {
+    if (const auto* add = std::get_if<nft::AddElements>(&op)) elements += add->elements.size();
+    if (const auto* remove = std::get_if<nft::DeleteElements>(&op)) elements += remove->elements.size();
+  }
+  return changes.size() * kOp + elements * kElement;
+}
+
 }  // namespace
 
 absl::Status Encode(const nft::Op& op, Batch& batch) { return std::visit(OpEncoder(batch), op); }
@@ -408,6 +420,7 @@ absl::Status BlameOp(const absl::Status& status, const nft::ChangeSet& changes, 
 
 absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard) {
   Batch batch(sequence, guard);
+  batch.Reserve(ExpectedBytes(changes));
   for (size_t i = 0; i < changes.size(); ++i) {
     const int op = static_cast<int>(i);
     batch.StartOp(op);

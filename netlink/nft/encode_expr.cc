@@ -165,11 +165,11 @@ class ExprEncoder {
     nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, static_cast<uint32_t>(e.verdict.code));
     if (e.verdict.code == nft::Verdict::Code::kJump || e.verdict.code == nft::Verdict::Code::kGoto) {
-      if (absl::Status status = CheckName("chain", e.verdict.chain); !status.ok()) {
+      if (absl::Status status = CheckName("chain", *e.verdict.chain); !status.ok()) {
         return Fail(status.message());
       }
-      nftnl_expr_set_str(expr, NFTNL_EXPR_IMM_CHAIN, e.verdict.chain.c_str());
-    } else if (!e.verdict.chain.empty()) {
+      nftnl_expr_set_str(expr, NFTNL_EXPR_IMM_CHAIN, e.verdict.chain->c_str());
+    } else if (!e.verdict.chain->empty()) {
       Fail("verdict with a chain it does not go to");
     }
   }

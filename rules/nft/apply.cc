@@ -17,7 +17,7 @@ absl::Status Refused(absl::string_view what, absl::string_view name, absl::strin
 
 const std::string* TargetOf(const Verdict& verdict) {
   const bool to_chain = verdict.code == Verdict::Code::kJump || verdict.code == Verdict::Code::kGoto;
-  return to_chain ? &verdict.chain : nullptr;
+  return to_chain ? &*verdict.chain : nullptr;
 }
 
 // What a rule refers to must exist.
@@ -127,8 +127,8 @@ class Executor {
     const Table& table = ruleset_.tables[op.family];
     for (const Element& element : op.elements) {
       const auto* verdict = std::get_if<Verdict>(&element.value.data);
-      if (verdict != nullptr && TargetOf(*verdict) != nullptr && !table.chains.contains(verdict->chain)) {
-        return Refused("add element to", op.set, absl::StrCat("no chain ", verdict->chain));
+      if (verdict != nullptr && TargetOf(*verdict) != nullptr && !table.chains.contains(*verdict->chain)) {
+        return Refused("add element to", op.set, absl::StrCat("no chain ", *verdict->chain));
       }
       const auto [it, fresh] = set->elements.try_emplace(element.key, element.value);
       // The kernel takes an identical element as done, its comment apart, and refuses other data.

@@ -151,7 +151,7 @@ class ServiceCompiler {
     const uint32_t fitting = std::bit_ceil(std::max(count, 1u));
     const ElementValue* value = history_.Find(match.dest.family(), entry, FrontendKey(match));
     const auto* verdict = value == nullptr ? nullptr : std::get_if<Verdict>(&value->data);
-    const auto before = verdict == nullptr ? std::nullopt : ParsePickChain(verdict->chain);
+    const auto before = verdict == nullptr ? std::nullopt : ParsePickChain(*verdict->chain);
     if (!before || before->local != local || before->size <= fitting) return fitting;
     if (count > before->size / 4) return before->size;
     if (shrink_) return fitting;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "pointsman/nft_program.h"
 #include "rules/nft/element_delta.h"
@@ -14,11 +17,23 @@ SetSpec Essence(SetSpec spec) {
   return spec;
 }
 
+// Places elements of a list that is sorted as CompareElements has it by the set they are in.
+struct InSet {
+  Family family;
+  bool operator()(const SetElement* e, const std::string& set) const {
+    return e->family != family ? e->family < family : absl::string_view(e->set) < set;
+  }
+  bool operator()(const std::string& set, const SetElement* e) const {
+    return e->family != family ? family < e->family : set < absl::string_view(e->set);
+  }
+};
+
 // One table against what is there of it.
 class TableDiff {
  public:
-  TableDiff(Family family, const Table& want, const Table& have, Changes& out, ElementDelta& elements)
-      : family_(family), want_(want), have_(have), out_(out), elements_(elements) {}
+  TableDiff(Family family, const Table& want, const Table& have, absl::Span<const SetElement* const> services,
+            Changes& out, ElementDelta& elements)
+      : family_(family), want_(want), have_(have), services_(services), out_(out), elements_(elements) {}
 
   void Run() {
     // A set of another shape must go, and cannot while a rule refers to it: then all rules are written anew.
@@ -50,26 +65,49 @@ class TableDiff {
     }
   }
 
+  // An element that is wanted, wherever it is held.
+  struct Wanted {
+    const Bytes* key;
+    const ElementValue* value;
+    friend bool operator<(const Wanted& a, const Wanted& b) { return *a.key < *b.key; }
+  };
+
+  // What is wanted in a set, by key: its own elements and those in `services_`.
+  std::vector<Wanted> WantedIn(const std::string& name, const Set& want) const {
+    const auto [first, last] = std::equal_range(services_.begin(), services_.end(), name, InSet{family_});
+    std::vector<Wanted> wanted;
+    wanted.reserve(want.elements.size() + static_cast<size_t>(last - first));
+    for (const auto& [key, value] : want.elements) wanted.push_back({&key, &value});
+    const auto middle = static_cast<std::ptrdiff_t>(wanted.size());
+    for (auto it = first; it != last; ++it) wanted.push_back({&(*it)->element.key, &(*it)->element.value});
+    std::inplace_merge(wanted.begin(), wanted.begin() + middle, wanted.end());
+    return wanted;
+  }
+
   void Elements(const std::string& name, const Set& want, const Set& have) {
-    if (!have.complete) {
-      elements_.Flush(family_, name, want.spec);
-      for (const auto& [key, value] : want.elements) elements_.Add(family_, name, want.spec, {key, value});
+    const std::vector<Wanted> wanted = WantedIn(name, want);
+    if (have.complete && wanted.empty() && have.elements.empty()) return;
+    ElementDelta::OfSet& delta = elements_.At(family_, name, want.spec);
+    delta.flush = !have.complete;
+    if (!have.complete || have.elements.empty()) {
+      delta.added.reserve(wanted.size());
+      for (const Wanted& w : wanted) delta.added.push_back({*w.key, *w.value});
       return;
     }
     // Both are sorted by key: one walk.
-    auto w = want.elements.begin();
+    auto w = wanted.begin();
     auto h = have.elements.begin();
-    while (w != want.elements.end() || h != have.elements.end()) {
-      if (h == have.elements.end() || (w != want.elements.end() && w->first < h->first)) {
-        elements_.Add(family_, name, want.spec, {w->first, w->second});
+    while (w != wanted.end() || h != have.elements.end()) {
+      if (h == have.elements.end() || (w != wanted.end() && *w->key < h->first)) {
+        delta.added.push_back({*w->key, *w->value});
         ++w;
-      } else if (w == want.elements.end() || h->first < w->first) {
-        elements_.Delete(family_, name, want.spec, {h->first, h->second});
+      } else if (w == wanted.end() || h->first < *w->key) {
+        delta.removed.push_back({h->first, h->second});
         ++h;
       } else {
-        if (w->second != h->second) {
-          elements_.Delete(family_, name, want.spec, {h->first, h->second});
-          elements_.Add(family_, name, want.spec, {w->first, w->second});
+        if (*w->value != h->second) {
+          delta.removed.push_back({h->first, h->second});
+          delta.added.push_back({*w->key, *w->value});
         }
         ++w;
         ++h;
@@ -123,6 +161,7 @@ class TableDiff {
   const Family family_;
   const Table& want_;
   const Table& have_;
+  const absl::Span<const SetElement* const> services_;
   Changes& out_;
   ElementDelta& elements_;
   absl::btree_set<std::string> reshaped_;
@@ -130,14 +169,14 @@ class TableDiff {
 
 }  // namespace
 
-Changes Diff(const Ruleset& want, const Ruleset& have) {
+Changes Diff(const Ruleset& want, const Ruleset& have, absl::Span<const SetElement* const> services) {
   static const auto* const kNone = new Table;
   Changes changes;
   ElementDelta elements;
   for (const auto& [family, table] : want.tables) {
     const auto there = have.tables.find(family);
     if (there == have.tables.end()) changes.commit.push_back(AddTable{family, table.comment});
-    TableDiff(family, table, there == have.tables.end() ? *kNone : there->second, changes, elements).Run();
+    TableDiff(family, table, there == have.tables.end() ? *kNone : there->second, services, changes, elements).Run();
   }
   for (const auto& [family, table] : have.tables) {
     if (!want.tables.contains(family)) changes.commit.push_back(DeleteTable{family});

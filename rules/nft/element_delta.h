@@ -15,13 +15,25 @@ namespace pointsman::nft {
 // be changed in place: it is deleted, then added, in the same transaction.
 class ElementDelta {
  public:
+  struct OfSet {
+    const SetSpec* spec = nullptr;
+    bool flush = false;
+    std::vector<Element> removed;
+    std::vector<Element> added;
+  };
+
+  // What is gathered for a set; valid until another one is asked for. `spec` must outlive AppendTo.
+  OfSet& At(Family family, absl::string_view set, const SetSpec& spec) {
+    OfSet& delta = sets_[{family, std::string(set)}];
+    delta.spec = &spec;
+    return delta;
+  }
   void Delete(Family family, absl::string_view set, const SetSpec& spec, Element element) {
     At(family, set, spec).removed.push_back(std::move(element));
   }
   void Add(Family family, absl::string_view set, const SetSpec& spec, Element element) {
     At(family, set, spec).added.push_back(std::move(element));
   }
-  void Flush(Family family, absl::string_view set, const SetSpec& spec) { At(family, set, spec).flush = true; }
 
   // All deletions first, then all additions.
   void AppendTo(ChangeSet& changes) && {
@@ -39,19 +51,7 @@ class ElementDelta {
   }
 
  private:
-  struct Delta {
-    const SetSpec* spec = nullptr;
-    bool flush = false;
-    std::vector<Element> removed;
-    std::vector<Element> added;
-  };
-  Delta& At(Family family, absl::string_view set, const SetSpec& spec) {
-    Delta& delta = sets_[{family, std::string(set)}];
-    delta.spec = &spec;
-    return delta;
-  }
-
-  absl::btree_map<std::pair<Family, std::string>, Delta> sets_;
+  absl::btree_map<std::pair<Family, std::string>, OfSet> sets_;
 };
 
 }  // namespace pointsman::nft

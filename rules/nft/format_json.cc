@@ -73,7 +73,7 @@ Json KeyJson(const Key& key) {
 
 Json VerdictJson(const Verdict& verdict) {
   Json target;  // null
-  if (HasTarget(verdict.code)) target = Wrap("target", verdict.chain);
+  if (HasTarget(verdict.code)) target = Wrap("target", *verdict.chain);
   return Wrap(VerdictWord(verdict.code), std::move(target));
 }
 
@@ -179,7 +179,7 @@ Json FieldsJson(const FieldRanges& fields) {
 }
 
 Json ElementJson(const SetSpec& spec, const Bytes& key, const ElementValue& value) {
-  const std::optional<FieldRanges> fields = SplitFields(spec.key, key, value.end);
+  const std::optional<FieldRanges> fields = SplitFields(spec.key, key, *value.end);
   const Verdict* verdict = std::get_if<Verdict>(&value.data);
   const Bytes* bytes = std::get_if<Bytes>(&value.data);
   std::optional<FieldRanges> data;
@@ -189,7 +189,7 @@ Json ElementJson(const SetSpec& spec, const Bytes& key, const ElementValue& valu
     return FormatElement(spec, {key, value});  // "# not understood: …"
   }
   Json out = FieldsJson(*fields);
-  if (!value.comment.empty()) out = Wrap("elem", {{"val", std::move(out)}, {"comment", value.comment}});
+  if (!value.comment->empty()) out = Wrap("elem", {{"val", std::move(out)}, {"comment", *value.comment}});
   if (verdict != nullptr) return Json::array({std::move(out), VerdictJson(*verdict)});
   if (data) return Json::array({std::move(out), FieldsJson(*data)});
   return out;

@@ -164,7 +164,7 @@ void AppendFields(const FieldRanges& fields, std::string& out) {
 
 // False, with nothing appended, for an element that does not fit its set.
 bool AppendElement(const SetSpec& spec, absl::Span<const uint8_t> key, const ElementValue& value, std::string& out) {
-  const std::optional<FieldRanges> fields = SplitFields(spec.key, key, value.end);
+  const std::optional<FieldRanges> fields = SplitFields(spec.key, key, *value.end);
   if (!fields) return false;
   const Bytes* bytes = std::get_if<Bytes>(&value.data);
   const Verdict* verdict = std::get_if<Verdict>(&value.data);
@@ -174,21 +174,21 @@ bool AppendElement(const SetSpec& spec, absl::Span<const uint8_t> key, const Ele
   if (verdict != nullptr && VerdictWord(verdict->code).empty()) return false;
 
   AppendFields(*fields, out);
-  AppendComment(value.comment, out);
+  AppendComment(*value.comment, out);
   if (data) {
     out += " : ";
     AppendFields(*data, out);
   } else if (verdict != nullptr) {
     absl::StrAppend(&out, " : ", VerdictWord(verdict->code));
-    if (HasTarget(verdict->code)) absl::StrAppend(&out, " ", verdict->chain);
+    if (HasTarget(verdict->code)) absl::StrAppend(&out, " ", *verdict->chain);
   }
   return true;
 }
 
 void AppendRawElement(absl::Span<const uint8_t> key, const ElementValue& value, std::string& out) {
   absl::StrAppend(&out, kNotUnderstood, HexText(key));
-  if (!value.end.empty()) absl::StrAppend(&out, "-", HexText(value.end));
-  AppendComment(value.comment, out);
+  if (!value.end->empty()) absl::StrAppend(&out, "-", HexText(*value.end));
+  AppendComment(*value.comment, out);
   if (const Bytes* bytes = std::get_if<Bytes>(&value.data)) absl::StrAppend(&out, " : ", HexText(*bytes));
   if (const Verdict* verdict = std::get_if<Verdict>(&value.data)) absl::StrAppend(&out, " : ", FormatVerdict(*verdict));
 }
@@ -404,7 +404,7 @@ std::string FormatElement(const SetSpec& spec, const Element& element) {
 std::string FormatVerdict(const Verdict& verdict) {
   const absl::string_view word = VerdictWord(verdict.code);
   if (word.empty()) return absl::StrCat("verdict ", static_cast<int32_t>(verdict.code));
-  return HasTarget(verdict.code) ? absl::StrCat(word, " ", verdict.chain) : std::string(word);
+  return HasTarget(verdict.code) ? absl::StrCat(word, " ", *verdict.chain) : std::string(word);
 }
 
 }  // namespace pointsman::nft

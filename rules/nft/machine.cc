@@ -77,8 +77,8 @@ const ElementValue* FindElement(const Set& set, const Bytes& key) {
     return it == set.elements.end() ? nullptr : &it->second;
   }
   for (const auto& [first, value] : set.elements) {
-    const bool whole = first.size() == key.size() && value.end.size() == key.size();
-    if (whole && InInterval(set.spec, key, first, value.end)) return &value;
+    const bool whole = first.size() == key.size() && value.end->size() == key.size();
+    if (whole && InInterval(set.spec, key, first, *value.end)) return &value;
   }
   return nullptr;
 }
@@ -176,9 +176,9 @@ class RuleRun {
       case Verdict::Code::kContinue:
         return Break();
       case Verdict::Code::kJump:
-        return Leave(Step::Kind::kJump, "jump", verdict.chain);
+        return Leave(Step::Kind::kJump, "jump", *verdict.chain);
       case Verdict::Code::kGoto:
-        return Leave(Step::Kind::kGoto, "goto", verdict.chain);
+        return Leave(Step::Kind::kGoto, "goto", *verdict.chain);
       case Verdict::Code::kReturn:
         return Leave(Step::Kind::kReturn, "return", "");
     }

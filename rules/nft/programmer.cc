@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <tuple>
@@ -42,15 +43,15 @@ struct SharedKey {
 template <typename Visit>
 void ForEachAffinityChain(const SetElement& e, Visit visit) {
   const auto* verdict = std::get_if<Verdict>(&e.element.value.data);
-  if (verdict == nullptr || !ForAffinity(verdict->chain)) return;
-  for (const std::string& name : WithTargets(verdict->chain)) {
+  if (verdict == nullptr || !ForAffinity(*verdict->chain)) return;
+  for (const std::string& name : WithTargets(*verdict->chain)) {
     if (ForAffinity(name)) visit(ChainKey{e.family, name});
   }
 }
 
 void CollectChains(const Fragment& fragment, ChainNames& names) {
   for (const SetElement& e : fragment.elements) {
-    if (const auto* verdict = std::get_if<Verdict>(&e.element.value.data)) names[e.family].insert(verdict->chain);
+    if (const auto* verdict = std::get_if<Verdict>(&e.element.value.data)) names[e.family].insert(*verdict->chain);
   }
 }
 
@@ -205,16 +206,24 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     for (const auto& [name, fragment] : staged.fragments) {
       if (fragment) CollectChains(*fragment, staged.chains);
     }
-    Ruleset want = CompileBase(settings, staged.chains);
+    const Ruleset want = CompileBase(settings, staged.chains);
+    // A cluster's worth of elements: pointed to, not copied.
+    std::vector<const SetElement*> elements;
     for (const auto& [name, fragment] : staged.fragments) {
       if (fragment == nullptr) continue;
-      MergeInto(want, *fragment);
+      for (const auto* list : {&fragment->elements, &fragment->shared}) {
+        for (const SetElement& e : *list) elements.push_back(&e);
+      }
       for (const SetElement& e : fragment->shared) ++staged.shared[SharedKey(e)];
       for (const SetElement& e : fragment->elements) {
         ForEachAffinityChain(e, [&](const ChainKey& chain) { ++staged.affinity[chain]; });
       }
     }
-    return Diff(want, *ledger_->observed);
+    std::sort(elements.begin(), elements.end(),
+              [](const SetElement* a, const SetElement* b) { return ElementLess{}(*a, *b); });
+    const auto same = [](const SetElement* a, const SetElement* b) { return CompareElements(*a, *b) == 0; };
+    elements.erase(std::unique(elements.begin(), elements.end(), same), elements.end());
+    return Diff(want, *ledger_->observed, elements);
   }
 
   Changes changes;

@@ -82,7 +82,7 @@ struct Raw {
     std::string out = "immediate reg 0 ";
     if (word.empty()) return absl::StrCat(out, "verdict ", static_cast<int32_t>(e.verdict.code));
     absl::StrAppend(&out, word);
-    if (HasTarget(e.verdict.code)) absl::StrAppend(&out, " -> ", e.verdict.chain);
+    if (HasTarget(e.verdict.code)) absl::StrAppend(&out, " -> ", *e.verdict.chain);
     return out;
   }
   std::string operator()(const Dnat& e) const {

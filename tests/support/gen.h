@@ -33,8 +33,8 @@ inline SliceEndpoint ArbSliceEndpoint(Family family) {
   e.serving = state != 0;
   e.terminating = state == 1 || state == 0;
   if (*rc::gen::inRange(0, 3) > 0) e.node_name = Pick({"n1", "n2"});
-  if (*rc::gen::inRange(0, 2) == 0) e.zone_hints = {Pick({"a", "b"})};
-  if (*rc::gen::inRange(0, 4) == 0) e.node_hints = {Pick({"n1", "n2"})};
+  if (*rc::gen::inRange(0, 2) == 0) e.zone_hints = std::vector<std::string>{Pick({"a", "b"})};
+  if (*rc::gen::inRange(0, 4) == 0) e.node_hints = std::vector<std::string>{Pick({"n1", "n2"})};
   return e;
 }
 

@@ -44,8 +44,8 @@ inline nft::Ruleset Normalise(nft::Ruleset ruleset) {
         for (const auto& [key, value] : set.elements) {
           nft::ElementValue plain = value;
           if (auto* verdict = std::get_if<nft::Verdict>(&plain.data)) {
-            const size_t pick = verdict->chain.find("pick_");
-            if (pick != std::string::npos) verdict->chain.resize(pick + 5);
+            const size_t pick = verdict->chain->find("pick_");
+            if (pick != std::string::npos) verdict->chain = verdict->chain->substr(0, pick + 5);
           }
           elements[key] = plain;
         }

@@ -402,7 +402,7 @@ std::vector<std::string> AffinityLines(const Fragment& fragment) {
           absl::string_view(reinterpret_cast<const char*>(e.element.key.data()), 2 * sizeof(uint32_t)))];
     } else if (const auto* verdict = std::get_if<Verdict>(&e.element.value.data)) {
       lines.push_back(
-          absl::StrCat(e.set, " ", verdict->code == Verdict::Code::kJump ? "jump " : "goto ", verdict->chain));
+          absl::StrCat(e.set, " ", verdict->code == Verdict::Code::kJump ? "jump " : "goto ", *verdict->chain));
     }
   }
   for (const auto& [id, count] : endpoints) lines.push_back(absl::StrCat(count, " to stay with"));

@@ -54,24 +54,24 @@ inline std::string ElementLine(Family family, const std::string& set, const nft:
   std::string line;
   if (set == "hairpin" || set == "pod_cidrs" || set == "service_cidrs") {
     line = FormatIp(key.Addr());
-    if (!element.value.end.empty()) absl::StrAppend(&line, "-", FormatIp(KeyReader(family, element.value.end).Addr()));
+    if (!element.value.end->empty()) absl::StrAppend(&line, "-", FormatIp(KeyReader(family, *element.value.end).Addr()));
   } else {
     line = FormatMatch(key.Frontend());
     if (set == "endpoints" || set == "endpoints_local") absl::StrAppend(&line, " #", key.Slot());
     if (set == "fw_sources") {
-      KeyReader end(family, element.value.end);
+      KeyReader end(family, *element.value.end);
       end.Frontend();
       absl::StrAppend(&line, " from ", FormatIp(key.Addr()), "-", FormatIp(end.Addr()));
     }
   }
   if (const auto* verdict = std::get_if<nft::Verdict>(&element.value.data))
-    absl::StrAppend(&line, " > ", verdict->chain);
+    absl::StrAppend(&line, " > ", *verdict->chain);
   if (const auto* data = std::get_if<nft::Bytes>(&element.value.data)) {
     KeyReader target(family, *data);
     const IpAddr addr = target.Addr();
     absl::StrAppend(&line, " = ", FormatSocketAddr({addr, target.Port()}));
   }
-  if (!element.value.comment.empty()) absl::StrAppend(&line, " \"", element.value.comment, "\"");
+  if (!element.value.comment->empty()) absl::StrAppend(&line, " \"", *element.value.comment, "\"");
   return line;
 }
 
