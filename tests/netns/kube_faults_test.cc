@@ -276,11 +276,15 @@ void KubeFaultsTest::Take(const Step& step, support::AgentProcess& agent) {
       << Pointsman("diff", With(dir_.File("truth"))).out << agent.log().substr(mark);
   const absl::Duration took = absl::Now() - begin;
   api_->ClearFaults();
-  const size_t requests = Requests() - before;
 
-  // Quiet: nobody asks while nothing happens.
-  absl::SleepFor(absl::Seconds(1));
-  const size_t late = Requests() - before - requests;
+  // Quiet: nobody asks while nothing happens. A watch that had to be asked for twice may come a pause later.
+  size_t requests = 0;
+  ASSERT_TRUE(support::Eventually(kPatience, [&] {
+    requests = Requests() - before;
+    absl::SleepFor(absl::Seconds(1));
+    return Requests() - before == requests && Converged();
+  })) << requests << " requests, and no end of them\n"
+      << agent.log().substr(mark);
   const std::vector<support::SeenRequest> seen = Seen();
   const bool met = step.code == 0 || std::any_of(seen.begin() + static_cast<ptrdiff_t>(before), seen.end(),
                                                  [&](const auto& request) { return request.code == step.code; });
@@ -294,7 +298,6 @@ void KubeFaultsTest::Take(const Step& step, support::AgentProcess& agent) {
 
   EXPECT_TRUE(met) << "nothing was answered " << step.code;
   EXPECT_LT(requests, kMostRequests) << agent.log().substr(mark);
-  EXPECT_EQ(late, 0U) << agent.log().substr(mark);
   if (step.change) {
     EXPECT_GE(transactions, 1);
   } else {
