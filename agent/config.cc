@@ -12,17 +12,16 @@
 namespace pointsman {
 namespace {
 
-// The first address of each family, InternalIPs before ExternalIPs, as k8s.io/component-helpers GetNodeHostIPs has it.
-std::vector<IpAddr> PrimaryAddresses(const Node& node) {
-  std::vector<std::string> addresses = node.internal_ips;
-  addresses.insert(addresses.end(), node.external_ips.begin(), node.external_ips.end());
+const IpAddr& OfFamily(const NodeAddresses& addresses, Family family) {
+  return family == Family::kIpv4 ? addresses.ipv4 : addresses.ipv6;
+}
+
+// Where NodePorts answer unless somebody wants it otherwise; never at loopback.
+std::vector<IpAddr> PrimaryAddresses(const Config& config, const Node* node) {
+  const NodeAddresses addresses = FindNodeAddresses(config, node);
   std::vector<IpAddr> primary;
-  for (const std::string& text : addresses) {
-    const std::optional<IpAddr> addr = IpAddr::Parse(text);
-    if (!addr || addr->IsLoopback()) continue;
-    const bool taken = std::any_of(primary.begin(), primary.end(),
-                                   [&](const IpAddr& other) { return other.family() == addr->family(); });
-    if (!taken) primary.push_back(*addr);
+  for (const Family family : kFamilies) {
+    if (const IpAddr& addr = OfFamily(addresses, family); !addr.IsLoopback()) primary.push_back(addr);
   }
   return primary;
 }
@@ -84,12 +83,37 @@ absl::StatusOr<std::vector<Cidr>> ParseCidrs(const std::string& text) {
   return cidrs;
 }
 
+NodeAddresses FindNodeAddresses(const Config& config, const Node* node) {
+  NodeAddresses found = {Family::kIpv4, *IpAddr::Parse("127.0.0.1"), *IpAddr::Parse("::1")};
+  bool any = false;
+  const auto take = [&](const IpAddr& addr) { (addr.family() == Family::kIpv4 ? found.ipv4 : found.ipv6) = addr; };
+  std::vector<std::string> texts;
+  if (node != nullptr) {
+    texts = node->internal_ips;
+    texts.insert(texts.end(), node->external_ips.begin(), node->external_ips.end());
+  }
+  for (const std::string& text : texts) {
+    const std::optional<IpAddr> addr = IpAddr::Parse(text);
+    if (!addr || addr->IsLoopback()) continue;
+    if (!any) found.primary = addr->family();
+    any = true;
+    if (OfFamily(found, addr->family()).IsLoopback()) take(*addr);
+  }
+  if (config.bind_address) {
+    found.primary = config.bind_address->family();
+    take(*config.bind_address);
+  }
+  return found;
+}
+
 NodeInfo MakeNodeInfo(const Config& config, const Node* node, absl::Span<const IpAddr> addresses) {
   NodeInfo info{.name = config.node_name, .local_addresses = {addresses.begin(), addresses.end()}};
   if (node != nullptr) {
     const auto zone = node->meta.labels.find(kZoneLabel);
     if (zone != node->meta.labels.end()) info.zone = zone->second;
-    if (config.node_port_addresses.empty()) info.node_port_addresses = PrimaryAddresses(*node);
+  }
+  if (config.node_port_addresses.empty() && !config.node_ports_everywhere) {
+    info.node_port_addresses = PrimaryAddresses(config, node);
   }
   if (info.node_port_addresses.empty()) {
     std::copy_if(addresses.begin(), addresses.end(), std::back_inserter(info.node_port_addresses),
@@ -105,7 +129,9 @@ nft::BaseSettings MakeBaseSettings(const Config& config, const Store& store, Dia
   settings.policy = {.pods = MakeLocalDetector(config, store.FindNode(config.node_name)),
                      .masquerade_all = config.masquerade_all,
                      .close_unranged = config.close_unranged_vips,
-                     .clean_tcp = config.clean_tcp};
+                     .clean_tcp = config.clean_tcp,
+                     .external_ips = config.external_ips,
+                     .families = config.families};
   settings.affinity_size = config.affinity_size;
   std::vector<Cidr> cidrs = config.service_cidrs;
   cidrs.insert(cidrs.end(), config.allocate_from.cidrs.begin(), config.allocate_from.cidrs.end());

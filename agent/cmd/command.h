@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "agent/config.h"
+#include "agent/options/command_line.h"
+#include "agent/options/settings.h"
 #include "agent/source/manifest_set.h"
 #include "pointsman/nft.h"
 
@@ -14,50 +16,43 @@ namespace pointsman {
 
 enum class OutputFormat { kText, kJson };
 
-// The flags as they were given; ParseConfig makes a Config of them.
+// What the command line says.
 struct Flags {
-  std::vector<std::string> manifests;
-  std::string kubeconfig;
-  std::vector<std::string> masters;
-  std::string kube_api_content_type = kube::kProtobufType;
-  double kube_api_qps = 5;
-  int kube_api_burst = 10;
-  std::string allocate_from;
-  std::string node_name;
-  std::string cluster_cidr;
-  std::string detect_local_mode = "ClusterCIDR";
-  std::string pod_bridge_interface;
-  std::string pod_interface_name_prefix;
-  std::string service_cidr;
-  std::string node_port_addresses = "primary";
-  bool masquerade_all = false;
-  int masquerade_bit = 14;
-  bool close_unranged_vips = false;
-  bool clean_tcp = false;
-  uint32_t affinity_size = 262144;
+  options::CommandLine line;  // the flags that configure; LoadSettings makes Settings of them
 
   OutputFormat output = OutputFormat::kText;
   bool once = false;
-  bool verbose = false;
   bool dry_run = false;
+  bool kube_proxy = false;  // cleanup: what kube-proxy has left too
 
   // trace
   std::string trace_source;
   std::string trace_dest;
   std::string in_interface;
+
+  // config
+  std::string config_output = "text";  // or yaml, json
 };
 
-// Reads the kubeconfig too, unless there are manifests.
-// Errors: kInvalidArgument naming the flag; those of kube::FindAccess.
+// Reads the file that --config names too.
+// Errors: kInvalidArgument, with a line for each mistake.
+absl::StatusOr<options::Settings> LoadSettings(const Flags& flags);
+// Makes a Config of them, with MakeConfig; remarks on the settings go to standard error.
 absl::StatusOr<Config> ParseConfig(const Flags& flags);
+
+// Logs the remarks, and each flag with its value if the log is verbose.
+void LogSettings(const options::Settings& settings);
+// Carries --write-config-to out. Returns the exit status of the process.
+int WriteConfig(const options::Settings& settings);
 
 int RunCommand(const Flags& flags);      // 0, or 1 if it cannot run (or converge, with --once)
 int DumpCommand(const Flags& flags);     // 0, or 2
 int DiffCommand(const Flags& flags);     // 0 same, 1 different, 2 error
 int CleanupCommand(const Flags& flags);  // 0, or 2
+int ConfigCommand(const Flags& flags);   // 0, or 1: there are mistakes, unknown fields included
 int TraceCommand(const Flags& flags);    // 0 plan and kernel agree, 1 they differ, 2 error
 
-// Writes `pointsman: MESSAGE` to standard error.
+// Writes `pointsman: MESSAGE` to standard error, line by line.
 void PrintError(const absl::Status& status);
 
 // Everything there is, once.

@@ -10,16 +10,21 @@
 #include <cstdio>
 #include <optional>
 
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
 #include "agent/cmd/command.h"
+#include "agent/cmd/config_watch.h"
+#include "agent/cmd/telemetry.h"
 #include "agent/kube/kube_source.h"
 #include "agent/loop/clock.h"
 #include "agent/loop/inbox.h"
+#include "agent/make_config.h"
+#include "agent/node/setup.h"
 #include "agent/reconcile/driver.h"
 #include "agent/reconcile/flow_cleaner.h"
 #include "agent/source/file_source.h"
+#include "pointsman/leftovers.h"
 #include "pointsman/log.h"
 #include "pointsman/netlink.h"
 #include "pointsman/status.h"
@@ -31,51 +36,8 @@ namespace {
 constexpr int kOnceFailures = 5;
 // And so long the cleaning of flows may take.
 constexpr absl::Duration kOnceCleaning = absl::Seconds(30);
-
-void ReportDiagnostic(const Diagnostic& diagnostic) {
-  const LogLevel level = diagnostic.severity == Severity::kError     ? LogLevel::kError
-                         : diagnostic.severity == Severity::kWarning ? LogLevel::kWarning
-                                                                     : LogLevel::kInfo;
-  LogText(level, "bad_input", FormatDiagnostic(diagnostic));
-}
-
-void ReportPass(const PassReport& report) {
-  const bool changed = report.transactions > 0;
-  if (!changed && !LogEnabled(LogLevel::kVerbose)) return;
-  Log(changed ? LogLevel::kInfo : LogLevel::kVerbose, "reconciled",
-      {{"services", report.services},
-       {"transactions", report.transactions},
-       {"ops", report.commit.ops},
-       {"messages", report.commit.messages},
-       {"bytes", report.commit.bytes},
-       {"full", report.full ? "yes" : "no"},
-       {"flow_checks", report.flow_checks},
-       {"planning", absl::FormatDuration(report.planning)},
-       {"committing", absl::FormatDuration(report.committing)}});
-}
-
-void ReportError(const absl::Status& status, const char* stage) {
-  Log(LogLevel::kError, "failed",
-      {{"stage", stage}, {"error", status.message()}, {"next", "the rules stay as they are; trying again"}});
-}
-
-// Called from the cleaner's thread.
-void ReportCleaning(const absl::StatusOr<FlowReport>& report) {
-  if (!report.ok()) {
-    Log(LogLevel::kWarning, "failed",
-        {{"stage", "clean_flows"}, {"error", report.status().message()}, {"next", "trying again"}});
-    return;
-  }
-  Log(report->deleted > 0 ? LogLevel::kInfo : LogLevel::kVerbose, "cleaned_flows",
-      {{"seen", report->seen}, {"deleted", report->deleted}});
-}
-
-void ReportNotRemembered(uint64_t connections, uint32_t size) {
-  Log(LogLevel::kWarning, "affinity_full",
-      {{"connections_not_remembered", static_cast<int64_t>(connections)},
-       {"size", static_cast<int64_t>(size)},
-       {"hint", "raise --pointsman.affinity-size"}});
-}
+// Between two attempts to remove what a kube-proxy has left.
+constexpr absl::Duration kTakeOverPause = absl::Seconds(10);
 
 // Signals as a file descriptor. Must be made before any thread is.
 class Signals {
@@ -154,7 +116,7 @@ int RunOnce(const Config& config, Driver& driver, Inbox& inbox) {
   return 0;
 }
 
-// The source that the configuration names, until it is told to stop.
+// The source that the configuration names.
 class Source {
  public:
   Source(const Config& config, Inbox& inbox) {
@@ -164,6 +126,9 @@ class Source {
       files_.emplace(config.manifests, config.allocate_from, inbox, ReportDiagnostic);
     }
   }
+
+  // Null when objects come from files.
+  const kube::KubeSource* kube() const { return kube_ ? &*kube_ : nullptr; }
 
   void Reload() {
     Log(LogLevel::kInfo, "reload",
@@ -180,15 +145,89 @@ class Source {
   std::optional<kube::KubeSource> kube_;
 };
 
-int RunUntilTold(const Config& config, Driver& driver, Inbox& inbox, AddressMonitor& addresses, Signals& signals) {
-  Source source(config, inbox);
+// What a kube-proxy has left in the kernel: told at the start, and removed once our own rules are in place, if that is
+// what the settings say.
+class TakeOver {
+ public:
+  explicit TakeOver(bool wanted) : wanted_(wanted) {
+    const absl::StatusOr<Leftovers> found = FindLeftovers();
+    if (!found.ok()) {
+      ReportError(found.status(), "find_leftovers");
+      return;
+    }
+    pending_ = wanted_ && !found->empty();
+    if (found->empty()) return;
+    Log(LogLevel::kWarning, "leftovers",
+        {{"of", "kube-proxy"},
+         {"found", Summarise(*found)},
+         {"next", wanted_
+                      ? "removing them once our own rules are in place"
+                      : "leaving them: remove them with --pointsman.take-over or `pointsman cleanup --kube-proxy`"}});
+  }
+
+  // The rules are in place. Returns: when to come back.
+  absl::Time Step(absl::Time now) {
+    if (!pending_) return absl::InfiniteFuture();
+    if (now < next_) return next_;
+    // What is there now: somebody may have been at work since.
+    const absl::StatusOr<Leftovers> found = FindLeftovers();
+    std::vector<std::string> removed;
+    absl::Status status = found.status();
+    if (found.ok()) {
+      for (const std::string& line : found->kept) LogText(LogLevel::kWarning, "leftover_kept", line);
+      status = RemoveLeftovers(*found, &removed);
+    }
+    if (!removed.empty())
+      Log(LogLevel::kInfo, "took_over", {{"removed", removed.size()}, {"found", Summarise(*found)}});
+    for (const std::string& line : removed) LogText(LogLevel::kVerbose, "removed", line);
+    if (!status.ok()) ReportError(status, "take_over");
+    pending_ = !status.ok();
+    next_ = now + kTakeOverPause;
+    return pending_ ? next_ : absl::InfiniteFuture();
+  }
+
+ private:
+  const bool wanted_;
+  bool pending_ = false;
+  absl::Time next_ = absl::InfinitePast();
+};
+
+// The file now says something else. A mistake in it must not cost the rules that are in force.
+void StartOver(const Flags& flags) {
+  const absl::StatusOr<options::Settings> settings = LoadSettings(flags);
+  if (!settings.ok()) {
+    Log(LogLevel::kError, "configuration_changed",
+        {{"error", settings.status().message()}, {"next", "going on with the last one"}});
+    return;
+  }
+  Log(LogLevel::kInfo, "configuration_changed", {{"next", "starting over with it; the rules stay in place meanwhile"}});
+  ReportError(ExecuteAnew(), "start_over");
+}
+
+// What runs until it is told to stop.
+struct Parts {
+  const Flags& flags;
+  const options::Settings& settings;
+  Source& source;
+  Inbox& inbox;
+  Driver& driver;
+  AddressMonitor& addresses;
+  Telemetry& telemetry;
+  Signals& signals;
+};
+
+int RunUntilTold(Parts parts) {
+  auto& [flags, settings, source, inbox, driver, addresses, telemetry, signals] = parts;
+  ConfigWatch configuration(settings.config_file);
+  TakeOver take_over(settings.own.take_over);
   Epoll epoll;
   epoll.Watch(inbox.fd());
   epoll.Watch(addresses.fd());
   epoll.Watch(signals.fd());
+  if (configuration.fd() >= 0) epoll.Watch(configuration.fd());
   bool ready = false;
   absl::Time until = absl::InfinitePast();
-  while (true) {
+  while (!telemetry.failed()) {
     for (const int fd : epoll.Wait(until)) {
       if (fd == inbox.fd()) driver.Wake();
       if (fd == addresses.fd()) {
@@ -196,6 +235,7 @@ int RunUntilTold(const Config& config, Driver& driver, Inbox& inbox, AddressMoni
         if (!changed.ok()) ReportError(changed.status(), "addresses");
         if (changed.ok() && *changed) driver.SetAddresses(addresses.addresses());
       }
+      if (fd == configuration.fd() && configuration.Changed()) StartOver(flags);
     }
     while (const int signal = signals.Next()) {
       if (signal == SIGHUP) {
@@ -208,24 +248,71 @@ int RunUntilTold(const Config& config, Driver& driver, Inbox& inbox, AddressMoni
       }
     }
     until = driver.Step(SteadyNow());
-    if (!ready && driver.idle()) {
-      ready = true;
-      Log(LogLevel::kInfo, "ready");
-    }
+    telemetry.Look(driver);
+    if (!driver.idle()) continue;
+    if (!ready) Log(LogLevel::kInfo, "ready");
+    ready = true;
+    until = std::min(until, take_over.Step(SteadyNow()));
   }
+  return 1;
+}
+
+// Leaves the families to `config` that this kernel can do.
+absl::Status TryOut(Config& config) {
+  PM_ASSIGN_OR_RETURN(const std::vector<NftTrial> trials, ProbeNft(nft::CompileTrial()));
+  std::string refused;
+  for (const NftTrial& trial : trials) {
+    if (trial.verdict == NftTrial::Verdict::kWorks) continue;
+    std::erase(config.families, trial.family);
+    const bool off = trial.verdict == NftTrial::Verdict::kFamilyOff;
+    Log(off ? LogLevel::kInfo : LogLevel::kError, "family_left_out",
+        {{"family", FormatFamily(trial.family)}, {"reason", trial.why}});
+    if (!off) refused = trial.why;
+  }
+  if (!config.families.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("this kernel cannot do what is needed: ", refused));
+}
+
+// Everything that has to be said and done before the first rule. The exit status if it ends here.
+std::optional<int> Prepare(const Flags& flags, const options::Settings& settings) {
+  if (settings.proxy.logging.verbosity > 0) SetLogLevel(LogLevel::kVerbose);
+  LogSettings(settings);
+  if (!settings.invocation.write_config_to.empty()) return WriteConfig(settings);
+  if (settings.invocation.cleanup) {
+    Flags cleanup = flags;
+    cleanup.kube_proxy = true;
+    return CleanupCommand(cleanup) == 0 ? 0 : 1;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
 
 int RunCommand(const Flags& flags) {
-  if (flags.verbose) SetLogLevel(LogLevel::kVerbose);
-  const absl::StatusOr<Config> config = ParseConfig(flags);
+  const absl::StatusOr<options::Settings> settings = LoadSettings(flags);
+  if (!settings.ok()) {
+    PrintError(settings.status());
+    return 1;
+  }
+  if (const std::optional<int> status = Prepare(flags, *settings)) return *status;
+  if (settings->invocation.init_only) {
+    // Trying rules out makes the kernel load what has the parameters to be set.
+    if (const auto tried = ProbeNft(nft::CompileTrial()); !tried.ok()) ReportError(tried.status(), "try_out");
+    const absl::Status set_up = node::SetUp(*settings);
+    if (!set_up.ok()) PrintError(set_up);
+    return set_up.ok() ? 0 : 1;
+  }
+  absl::StatusOr<Config> config = MakeConfig(*settings);
   if (!config.ok()) {
     PrintError(config.status());
     return 1;
   }
   if (const absl::Status allowed = CheckNetAdmin(); !allowed.ok()) {
     PrintError(allowed);
+    return 1;
+  }
+  if (const absl::Status probed = TryOut(*config); !probed.ok()) {
+    PrintError(probed);
     return 1;
   }
   absl::StatusOr<std::unique_ptr<Dataplane>> dataplane = OpenNftDataplane();
@@ -244,16 +331,24 @@ int RunCommand(const Flags& flags) {
     PrintError(flows.status());
     return 1;
   }
-  FlowCleaner cleaner(*std::move(flows), ReportCleaning);
+  // A machine that only runs manifests is nobody's node: its kernel parameters are its owner's.
+  if (config->api && !flags.once) node::SetUp(*settings).IgnoreError();  // it has been told
+
   Inbox inbox;
+  Telemetry telemetry(*settings, *config);
+  FlowCleaner cleaner(*std::move(flows),
+                      [&](const absl::StatusOr<FlowReport>& report) { telemetry.ReportCleaning(report); });
   Driver driver(*config, inbox, **dataplane,
-                {.diagnostic = ReportDiagnostic,
-                 .pass = ReportPass,
-                 .error = ReportError,
-                 .clean = [&](std::vector<FlowCheck> checks) { cleaner.Submit(std::move(checks)); },
-                 .not_remembered = [&](uint64_t n) { ReportNotRemembered(n, config->affinity_size); }});
+                telemetry.Hooks([&](std::vector<FlowCheck> checks) { cleaner.Submit(std::move(checks)); }));
   driver.SetAddresses((*addresses)->addresses());
-  if (!flags.once) return RunUntilTold(*config, driver, inbox, **addresses, signals);
+  if (!flags.once) {
+    if (config->api) config->api->observer = telemetry.ApiObserver();
+    Source source(*config, inbox);
+    telemetry.Serve(source.kube());
+    const int status = RunUntilTold({flags, *settings, source, inbox, driver, **addresses, telemetry, signals});
+    telemetry.Close();
+    return status;
+  }
   const int status = RunOnce(*config, driver, inbox);
   if (status == 0 && !cleaner.Drain(kOnceCleaning)) {
     PrintError(absl::DeadlineExceededError("the rules are in place, but stale flows could not be removed in time"));

@@ -219,7 +219,7 @@ void HttpClient::Impl::Finish(Id id, const absl::Status& status) {
   if (transfer.cancelled) return;
   account_.heard = true;
   if (transfer.handlers.end) {
-    transfer.handlers.end(HttpEnd{.status = status, .answered = transfer.answered});
+    transfer.handlers.end(HttpEnd{.status = status, .answered = transfer.answered, .cost = CostOf(transfer)});
   }
 }
 

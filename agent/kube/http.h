@@ -34,11 +34,21 @@ struct HttpRequest {
   absl::Duration timeout = absl::InfiniteDuration();          // for all of it
 };
 
+// What a request has cost up to now.
+struct HttpCost {
+  absl::Duration to_head;                     // from the start to the head of the answer, or until now if there is none
+  std::optional<absl::Duration> name_lookup;  // of a host that was given by name, for a connection of its own
+  int64_t bytes_sent = 0;                     // of the request, its headers before they are compressed
+  int64_t bytes_received = 0;                 // of the body, as they came over the wire
+  bool repeated = false;                      // the connection it first went out on was lost before an answer
+};
+
 struct HttpHead {
   int code = 0;
   std::string content_type;
   std::optional<absl::Duration> retry_after;  // of Retry-After in seconds
   std::vector<std::string> warnings;          // of Warning
+  HttpCost cost;
 };
 
 struct HttpEnd {
@@ -48,6 +58,7 @@ struct HttpEnd {
   // was not wanted any more. The message says what was attempted, on which server, why it failed, and what to do.
   absl::Status status;
   bool answered = false;  // there was a head
+  HttpCost cost;
 };
 
 struct HttpStats {

@@ -114,7 +114,9 @@ size_t OnHeader(char* data, size_t size, size_t count, void* user) {
   if (transfer.head.code < 200) return bytes;
   transfer.answered = true;
   transfer.last_piece = SteadyTime();
+  transfer.to_head = transfer.last_piece - transfer.started;
   transfer.account.heard = true;
+  transfer.head.cost = CostOf(transfer);
   if (transfer.handlers.head) transfer.handlers.head(transfer.head);
   return transfer.cancelled ? 0 : bytes;
 }
@@ -288,6 +290,26 @@ CURLcode Prepare(Transfer& transfer, const std::string& user_agent, bool http2) 
   SetServer(transfer, set);
   set(CURLOPT_HTTPHEADER, transfer.headers.get());
   return set.result();
+}
+
+HttpCost CostOf(const Transfer& transfer) {
+  HttpCost cost = {.to_head = transfer.answered ? transfer.to_head : SteadyTime() - transfer.started,
+                   .bytes_received = transfer.Received(),
+                   .repeated = transfer.repeated};
+  CURL* const easy = transfer.easy.get();
+  if (easy == nullptr) return cost;
+  long connections = 0;  // NOLINT(google-runtime-int)
+  long sent = 0;         // NOLINT(google-runtime-int)
+  curl_off_t lookup = 0;
+  curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connections);
+  curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+  curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &lookup);
+  cost.bytes_sent = sent;
+  // libcurl has a time for addresses, too, and for those who use another's connection.
+  const std::string host = Url(transfer.server.url).Get(CURLUPART_HOST);
+  const bool named = !IpAddr::Parse(absl::StripSuffix(absl::StripPrefix(host, "["), "]")).has_value();
+  if (named && connections > 0 && lookup > 0) cost.name_lookup = absl::Microseconds(lookup);
+  return cost;
 }
 
 TransferFacts FactsOf(const Transfer& transfer) {

@@ -130,12 +130,15 @@ struct Transfer {
   bool repeated = false;   // see HttpClient::Impl::Work
   bool cancelled = false;  // nobody wants to hear of it any more
   long connections = 0;    // NOLINT(google-runtime-int): CURLINFO_NUM_CONNECTS
+  absl::Duration to_head;  // once `answered`
   absl::Duration last_piece;
   int64_t burst = 0;  // bytes since the server was last made to speak
 };
 
 // Readies `transfer.easy`: all that libcurl is told of a request.
 CURLcode Prepare(Transfer& transfer, const std::string& user_agent, bool http2);
+
+HttpCost CostOf(const Transfer& transfer);
 
 // What is known of it now; without a code.
 TransferFacts FactsOf(const Transfer& transfer);

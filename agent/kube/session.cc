@@ -43,6 +43,21 @@ std::string AcceptHeader(const SourceOptions& options) {
   return absl::StrCat("Accept: ", options.content_type);
 }
 
+// "192.0.2.1:6443" of "https://192.0.2.1:6443/path".
+std::string HostOf(absl::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme != absl::string_view::npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find('/'));
+  const size_t user = url.rfind('@');
+  if (user != absl::string_view::npos) url.remove_prefix(user + 1);
+  return std::string(url);
+}
+
+// Whether the server said that the same request is welcome later. As in client-go's rest.Request.
+bool WantsItLater(const HttpHead& head) {
+  return head.retry_after.has_value() && (head.code == 429 || head.code / 100 == 5);
+}
+
 }  // namespace
 
 class Session::Impl {
@@ -141,9 +156,11 @@ class Session::Impl {
     std::optional<BodyReader> reader;
     HttpHead head;
     std::string failure_body;
-    absl::Status broken;      // of what could not be read
-    bool unwanted = false;    // the reflector has had enough
-    absl::Status error = {};  // of the last attempt
+    absl::Status broken;                                // of what could not be read
+    bool unwanted = false;                              // the reflector has had enough
+    std::string host;                                   // that was asked
+    absl::Time limited_since = absl::InfiniteFuture();  // the rate limit has kept it waiting
+    absl::Status error = {};                            // of the last attempt
   };
 
   const std::string& server() const { return options_.access.servers[server_]; }
@@ -191,12 +208,20 @@ class Session::Impl {
       Reflector& reflector = stream->reflector;
       if (reflector.Due() > now) continue;
       absl::Time at = circuit_.Next(now);
-      if (reflector.WantsList(now)) at = std::max(at, limit_.Next(now));
+      const bool limited = reflector.WantsList(now);
+      if (limited && limit_.Next(now) > std::max(at, now)) {
+        at = limit_.Next(now);
+        stream->limited_since = std::min(stream->limited_since, now);
+      }
       if (at > now) {
         later = std::min(later, at);
         continue;
       }
-      if (reflector.WantsList(now)) limit_.Take(now);
+      if (limited) {
+        limit_.Take(now);
+        const absl::Time since = std::min(std::exchange(stream->limited_since, absl::InfiniteFuture()), now);
+        if (options_.observer.rate_limit) options_.observer.rate_limit(HostOf(server()), now - since);
+      }
       circuit_.Started(now);
       Start(*stream, *identity, now);
     }
@@ -235,6 +260,7 @@ class Session::Impl {
     stream.failure_body.clear();
     stream.broken = absl::OkStatus();
     stream.unwanted = false;
+    stream.host = HostOf(server());
     HttpRequest request{.path = wanted.path, .headers = HeadersFor(identity), .timeout = wanted.timeout};
     if (wanted.form == BodyReader::Form::kList) request.silence_timeout = kListSilence;
     if (!Running()) heard_ = now;
@@ -248,6 +274,7 @@ class Session::Impl {
     const absl::Time now = SteadyNow();
     Heard(now);
     stream.head = head;
+    if (stream.form == BodyReader::Form::kWatch) TellRequest(stream.host, head.code, head.cost, /*over=*/false);
     for (const std::string& warning : head.warnings) {
       if (warned_ == warning) continue;
       Log(LogLevel::kWarning, "api_warning", {{"resource", stream.reflector.resource().name}, {"text", warning}});
@@ -283,6 +310,11 @@ class Session::Impl {
   void OnEnd(Stream& stream, const HttpEnd& end) {
     const absl::Time now = SteadyNow();
     stream.id = 0;
+    if (!end.answered || stream.form != BodyReader::Form::kWatch) {
+      TellRequest(stream.host, stream.head.code, end.cost, /*over=*/true);
+    }
+    if (end.cost.repeated) TellRetry(stream.host, 0);
+    if (WantsItLater(stream.head)) TellRetry(stream.host, stream.head.code);
     if (!end.answered) {
       stream.reflector.Ended(now, {.transport = end.status}).IgnoreError();  // it is told of all streams at once
       Unreachable(now, end.status);
@@ -305,6 +337,20 @@ class Session::Impl {
       stream.error = told;
       Complain(stream.reflector.resource().kind, std::move(told));
     }
+  }
+
+  void TellRequest(const std::string& host, int status, const HttpCost& cost, bool over) const {
+    if (!options_.observer.request) return;
+    SeenRequest seen = {.host = host,
+                        .status = status,
+                        .duration = cost.to_head,
+                        .name_lookup = cost.name_lookup,
+                        .request_bytes = cost.bytes_sent};
+    if (over) seen.response_bytes = cost.bytes_received;
+    options_.observer.request(seen);
+  }
+  void TellRetry(const std::string& host, int status) const {
+    if (options_.observer.retry) options_.observer.retry(host, status);
   }
 
   void Heard(absl::Time now) {
@@ -361,9 +407,17 @@ class Session::Impl {
                               .head_timeout = options_.sign_of_life,
                               .timeout = 2 * options_.sign_of_life};
     client_.Start(ServerFor(*identity), request,
-                  {.head = [this](const HttpHead&) { Heard(SteadyNow()); },
+                  {.head =
+                       [this](const HttpHead& head) {
+                         Heard(SteadyNow());
+                         ping_code_ = head.code;
+                       },
                    .body = [](absl::string_view) { return true; },
-                   .end = [this](const HttpEnd& end) { OnPingEnd(end); }});
+                   .end =
+                       [this, host = HostOf(server())](const HttpEnd& end) {
+                         TellRequest(host, end.answered ? ping_code_ : 0, end.cost, /*over=*/true);
+                         OnPingEnd(end);
+                       }});
   }
 
   void OnPingEnd(const HttpEnd& end) {
@@ -393,6 +447,7 @@ class Session::Impl {
   absl::Time heard_ = SteadyNow();
   absl::Time followed_ = SteadyNow();
   bool pinging_ = false;
+  int ping_code_ = 0;
   std::string warned_;
 };
 

@@ -15,6 +15,7 @@
 #include "agent/kube/decode.h"
 #include "agent/kube/gate.h"
 #include "agent/kube/http.h"
+#include "agent/kube/observer.h"
 #include "agent/kube/reflector.h"
 #include "pointsman/diagnostic.h"
 #include "pointsman/store.h"
@@ -32,6 +33,7 @@ struct SourceOptions {
   absl::Duration silence = absl::Minutes(1);        // on the connection; then the server is asked for a sign of life
   absl::Duration sign_of_life = absl::Seconds(30);  // so long it has for that
   Reflector::Options reflector;
+  Observer observer;
 };
 
 // How the source stands at a moment.

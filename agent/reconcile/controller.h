@@ -53,6 +53,7 @@ class Controller {
   void Swept(absl::Time now, const absl::Status& status);
   void GenerationChecked(absl::Time now, bool moved);
 
+  bool synced() const { return synced_; }
   bool idle() const { return synced_ && !dirty_ && known_; }
   int failures() const { return failures_; }
 

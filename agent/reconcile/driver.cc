@@ -39,13 +39,36 @@ void Driver::SetAddresses(std::vector<IpAddr> addresses) {
   addresses_ = std::move(addresses);
   touched_.all = true;  // which Services it concerns, the comparison of NodeInfo decides
   controller_.Dirty();
+  TellProgress();
 }
 
 void Driver::Wake() {
   const Inbox::Delivery delivery = inbox_.Take();
-  Merge(touched_, store_.Apply(delivery.batch));
-  if (!touched_.empty()) controller_.Dirty();
+  int services = 0;
+  int slices = 0;
+  for (const ObjectChange& change : delivery.batch.changes) {
+    if (change.key.kind == Kind::kService) ++services;
+    if (change.key.kind == Kind::kEndpointSlice) ++slices;
+  }
+  const Touched touched = store_.Apply(delivery.batch);
+  if (!touched.empty()) {
+    if (services + slices > 0) hooks_.took(services, slices);
+    told_pending_ = false;  // each counts
+    controller_.Dirty();
+  }
+  Merge(touched_, touched);
   if (delivery.synced) controller_.Synced();
+  TellProgress();
+}
+
+void Driver::TellProgress() {
+  if (!controller_.synced() || controller_.idle() == !told_pending_) return;
+  told_pending_ = !controller_.idle();
+  if (told_pending_) {
+    hooks_.pending();
+  } else {
+    hooks_.settled();
+  }
 }
 
 absl::Time Driver::Step(absl::Time now) {
@@ -65,12 +88,14 @@ absl::Time Driver::Step(absl::Time now) {
       CheckGeneration(now);
       break;
   }
+  TellProgress();
   return absl::InfinitePast();
 }
 
 void Driver::CheckGeneration(absl::Time now) {
   const absl::StatusOr<Generation> generation = dataplane_.CurrentGeneration();
-  controller_.GenerationChecked(now, !generation.ok() || *generation != generation_);
+  moved_ = !generation.ok() || *generation != generation_;
+  controller_.GenerationChecked(now, moved_);
   CountNotRemembered(now);
 }
 
@@ -91,6 +116,7 @@ void Driver::Observe(absl::Time now) {
   absl::StatusOr<Observation> observation = dataplane_.Observe();
   const absl::Time done = SteadyNow();
   controller_.Observed(done, observation.status(), done - now);
+  hooks_.observed(observation.status(), done - now);
   if (!observation.ok()) {
     last_error_ = observation.status();
     hooks_.error(last_error_, "observe");
@@ -116,8 +142,16 @@ nft::Changes Driver::Stage(bool shrink, PassReport& report) {
   node_ = std::move(node);
   settings_ = std::move(settings);
 
+  // Also for what others than the program go by: taints.
+  if (touched_.all || todo.all) hooks_.node(store_.FindNode(config_.node_name), node_);
   const PlanPatch patch = planner_.Plan(store_, todo, node_, settings_.policy);
   Tell(patch);
+  facts_.clear();
+  for (const auto& [name, plan] : patch.services) {
+    const ServiceFacts facts =
+        plan == nullptr ? ServiceFacts{} : ServiceFacts{plan->health, plan->no_local_ipv4, plan->no_local_ipv6};
+    if (!todo.all || facts != ServiceFacts{}) facts_[name] = facts;
+  }
   nft::Changes changes = programmer_.Stage(patch, settings_, todo.all, shrink);
   stale_ = flows_.Stage(patch, todo.all);
   report.services = static_cast<int>(patch.services.size());
@@ -164,25 +198,39 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
     full_ = true;
     last_error_ = status;
     // A stranger's commit is no error, just a reason to look again.
-    if (!absl::IsAborted(status)) hooks_.error(status, "commit");
+    if (absl::IsAborted(status)) {
+      hooks_.conflict();
+    } else {
+      hooks_.error(status, "commit");
+    }
     return;
   }
   programmer_.Accept();
   flows_.Accept();
   if (!stale_.empty()) hooks_.clean(std::move(stale_));
   stale_.clear();
+  hooks_.facts(std::move(facts_), report.full);
+  facts_.clear();
   full_ = false;
   touched_ = {};
   last_error_ = absl::OkStatus();
   controller_.Shrinkable(done, !programmer_.shrinkable().empty());
 
   // What is in our tables and not ours, or of no more use. Nothing depends on it; but what is left must be known.
+  const absl::Time sweeping = SteadyNow();
   const absl::Status swept = Commit(changes.sweep, next.guarded, report);
   controller_.Swept(SteadyNow(), swept);
+  report.sweeping = SteadyNow() - sweeping;
+  report.repaired = moved_ && report.transactions > 0;
+  moved_ = false;
   if (!swept.ok()) {
     programmer_.Doubt();
     full_ = true;
-    if (!absl::IsAborted(swept)) hooks_.error(swept, "sweep");
+    if (absl::IsAborted(swept)) {
+      hooks_.conflict();
+    } else {
+      hooks_.error(swept, "sweep");
+    }
   }
   changes = {};
   ReturnMemory(report);
@@ -201,6 +249,7 @@ void Driver::Tell(const PlanPatch& patch) {
     const auto told = told_.find(name);
     if (told != told_.end() && told->second == diagnostics) continue;
     for (const Diagnostic& diagnostic : diagnostics) hooks_.diagnostic(diagnostic);
+    if (told != told_.end() || !diagnostics.empty()) hooks_.diagnosed(name, diagnostics);
     if (diagnostics.empty()) {
       told_.erase(name);
     } else {

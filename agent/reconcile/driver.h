@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -25,15 +27,27 @@ struct PassReport {
   int transactions = 0;
   bool full = false;
   int flow_checks = 0;        // frontends whose established flows are looked at
+  bool repaired = false;      // what a stranger had done was put right
   absl::Duration planning;    // from objects to changes
   absl::Duration committing;  // in the kernel
+  absl::Duration sweeping;    // of that, clearing away
+};
+
+// What those who ask about a Service, or about all of them, are told.
+struct ServiceFacts {
+  std::optional<HealthCheck> health;
+  NoLocalEndpoints no_local_ipv4;
+  NoLocalEndpoints no_local_ipv6;
+
+  friend bool operator==(const ServiceFacts&, const ServiceFacts&) = default;
 };
 
 // Carries out what the Controller decides: the pipeline from the Inbox to the kernel.
 class Driver {
  public:
-  // What a driver tells, and to whom it leaves what is not its own to do. All of them must be set.
+  // What a driver tells, and to whom it leaves what is not its own to do.
   struct Hooks {
+    // These must be set.
     absl::AnyInvocable<void(const Diagnostic&)> diagnostic;
     absl::AnyInvocable<void(const PassReport&)> pass;
     absl::AnyInvocable<void(const absl::Status&, const char* stage)> error;
@@ -42,6 +56,27 @@ class Driver {
     // So many connections since the last time went to an endpoint that could not be remembered for their client: there
     // is no room for more clients.
     absl::AnyInvocable<void(uint64_t)> not_remembered;
+
+    // These need not.
+    // Changes of so many Services and slices were taken from the Inbox, and make a difference. They count as pending
+    // until `settled`.
+    absl::AnyInvocable<void(int services, int slices)> took = [](int, int) {};
+    // There is something to bring into the kernel: told when it becomes so, and for each change that comes on top.
+    absl::AnyInvocable<void()> pending = [] {};
+    // All there was is in the kernel. The pass that did it was told before, if there was one.
+    absl::AnyInvocable<void()> settled = [] {};
+    // A stranger's commit came between: looking again.
+    absl::AnyInvocable<void()> conflict = [] {};
+    // A pass or a listing has ended, well or not, and took so long.
+    absl::AnyInvocable<void(const absl::Status&, absl::Duration)> observed = [](const absl::Status&, absl::Duration) {};
+    // What is in the kernel now means this for these Services; for one that is not named, with `all`, nothing.
+    absl::AnyInvocable<void(absl::btree_map<NamespacedName, ServiceFacts>, bool all)> facts =
+        [](const absl::btree_map<NamespacedName, ServiceFacts>&, bool) {};
+    // The Node object of this node, before a pass that follows a change of it; null if there is none.
+    absl::AnyInvocable<void(const Node*, const NodeInfo&)> node = [](const Node*, const NodeInfo&) {};
+    // What is wrong with the objects, by Service; empty: nothing any more.
+    absl::AnyInvocable<void(const NamespacedName&, const Diagnostics&)> diagnosed = [](const NamespacedName&,
+                                                                                       const Diagnostics&) {};
   };
 
   Driver(Config config, Inbox& inbox, Dataplane& dataplane, Hooks hooks, Controller::Options options = {});
@@ -61,8 +96,12 @@ class Driver {
   bool idle() const { return controller_.idle(); }
   int failures() const { return controller_.failures(); }
   absl::Status last_error() const { return last_error_; }
+  size_t services() const { return programmer_.services(); }  // in the kernel
+  Generation generation() const { return generation_; }
 
  private:
+  // Tells what became of having something to do.
+  void TellProgress();
   void Observe(absl::Time now);
   void Reconcile(absl::Time now, const Controller::Next& next);
   void CheckGeneration(absl::Time now);
@@ -84,7 +123,8 @@ class Driver {
   Planner planner_;
   nft::Programmer programmer_;
   FlowTracker flows_;
-  std::vector<FlowCheck> stale_;  // by what is staged
+  std::vector<FlowCheck> stale_;                         // by what is staged
+  absl::btree_map<NamespacedName, ServiceFacts> facts_;  // likewise
   std::vector<IpAddr> addresses_;
   Touched touched_;  // not yet committed
   NodeInfo node_;
@@ -97,6 +137,8 @@ class Driver {
   uint64_t not_remembered_ = 0;  // when last asked
   absl::Time count_at_ = absl::InfinitePast();
   absl::Status last_error_;
+  bool told_pending_ = false;
+  bool moved_ = false;  // the next listing is because of a stranger's commit
 };
 
 }  // namespace pointsman

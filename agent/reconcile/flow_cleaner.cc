@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/loop/clock.h"
+#include "pointsman/status.h"
+
 namespace pointsman {
 
 FlowCleaner::FlowCleaner(std::unique_ptr<FlowTable> table, Report report, const Options& options)
@@ -51,13 +54,33 @@ std::vector<FlowCheck> FlowCleaner::Take(absl::Duration pause) {
   return checks;
 }
 
+absl::StatusOr<FlowReport> FlowCleaner::Clean(absl::Span<const FlowCheck> checks) {
+  FlowReport total;
+  while (!checks.empty()) {
+    // Sorted by frontend means by family first.
+    const Family family = checks.front().frontend.dest.family();
+    const auto other = std::find_if(checks.begin(), checks.end(),
+                                    [&](const FlowCheck& check) { return check.frontend.dest.family() != family; });
+    const absl::Time start = SteadyNow();
+    PM_ASSIGN_OR_RETURN(const FlowReport report,
+                        table_->Clean(checks.first(static_cast<size_t>(other - checks.begin()))));
+    checks.remove_prefix(static_cast<size_t>(other - checks.begin()));
+    total.passes.push_back(
+        {.family = family, .duration = SteadyNow() - start, .seen = report.seen, .deleted = report.deleted});
+    total.seen += report.seen;
+    total.deleted += report.deleted;
+    total.bypassed += report.bypassed;
+  }
+  return total;
+}
+
 void FlowCleaner::Work() {
   absl::Duration pause = absl::ZeroDuration();
   int follow_ups = 0;
   while (true) {
     std::vector<FlowCheck> checks = Take(pause);
     if (checks.empty()) return;
-    const absl::StatusOr<FlowReport> report = table_->Clean(checks);
+    const absl::StatusOr<FlowReport> report = Clean(checks);
     report_(report);
     const bool bypassed = report.ok() && report->bypassed > 0 && follow_ups < options_.most_follow_ups;
     follow_ups = bypassed ? follow_ups + 1 : 0;

@@ -13,6 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 #include "pointsman/flows.h"
 #include "pointsman/netlink.h"
@@ -24,7 +25,7 @@ namespace pointsman {
 // A check is kept until it was carried out. What waits for a frontend is replaced by what comes in for it later.
 class FlowCleaner {
  public:
-  // Called from the thread, after each cleaning.
+  // Called from the thread, after each cleaning. Families are cleaned one after the other; the report is of both.
   using Report = absl::AnyInvocable<void(const absl::StatusOr<FlowReport>&)>;
 
   struct Options {
@@ -55,6 +56,7 @@ class FlowCleaner {
 
  private:
   void Work();
+  absl::StatusOr<FlowReport> Clean(absl::Span<const FlowCheck> checks);
   // Waits for something to do, but for `pause` at least, and takes all of it. Empty: the end.
   std::vector<FlowCheck> Take(absl::Duration pause);
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 
 #include "pointsman/net.h"
@@ -29,10 +30,21 @@ struct FlowCheck {
   friend bool operator==(const FlowCheck&, const FlowCheck&) = default;
 };
 
+// What cleaning one family took.
+struct FlowPass {
+  Family family = Family::kIpv4;
+  absl::Duration duration;
+  int64_t seen = 0;  // as in FlowReport
+  int64_t deleted = 0;
+
+  friend bool operator==(const FlowPass&, const FlowPass&) = default;
+};
+
 struct FlowReport {
-  int64_t seen = 0;      // entries the kernel sent us
-  int64_t deleted = 0;   // entries removed, or gone by the time
-  int64_t bypassed = 0;  // of these, those that nobody had translated
+  int64_t seen = 0;              // entries the kernel sent us
+  int64_t deleted = 0;           // entries removed, or gone by the time
+  int64_t bypassed = 0;          // of these, those that nobody had translated
+  std::vector<FlowPass> passes;  // the same by family, those that were gone through; FlowCleaner fills it in
 };
 
 }  // namespace pointsman

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,6 +14,7 @@
 #include "pointsman/dataplane.h"
 #include "pointsman/flows.h"
 #include "pointsman/net.h"
+#include "pointsman/nft.h"
 
 namespace pointsman {
 
@@ -30,6 +32,30 @@ absl::StatusOr<std::unique_ptr<Dataplane>> OpenNftDataplane(const NftOptions& op
 // kPermissionDenied, with a sentence for the user, without CAP_NET_ADMIN in the user namespace that owns this network
 // namespace. Changes nothing.
 absl::Status CheckNetAdmin();
+
+// What trying a program out has shown of one family.
+struct NftTrial {
+  enum class Verdict {
+    kWorks,
+    kFamilyOff,  // IPv6 is not used in this network namespace; the program was not tried
+    kRefused,    // by the kernel
+  };
+  Family family = Family::kIpv4;
+  Verdict verdict = Verdict::kWorks;
+  std::string why;  // one line, for the user; empty if it works
+
+  friend bool operator==(const NftTrial&, const NftTrial&) = default;
+};
+
+// Finds out whether the kernel would run `program`, by sending it: each family by itself, in a table by another name,
+// in a transaction that ends before its end. Nothing remains, and the generation does not move. IPv6 is off by the same
+// signs as for kube-proxy, whatever nf_tables would take. Which hook allows which expression is not found out: the
+// kernel looks at that when it commits.
+//
+// Inputs:  `program`: changes that make tables from nothing; each op of one family in an order it can be executed in.
+// Returns: the families that are in `program`, in order.
+// Errors:  kPermissionDenied, kUnavailable: nothing could be found out.
+absl::StatusOr<std::vector<NftTrial>> ProbeNft(const nft::ChangeSet& program);
 
 // The connection tracking table.
 class FlowTable {

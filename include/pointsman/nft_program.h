@@ -99,6 +99,10 @@ struct Changes {
 // Cost:    O(elements).
 Changes Diff(const Ruleset& want, const Ruleset& have, absl::Span<const SetElement* const> services = {});
 
+// What a kernel must be able to execute to be of use: from nothing, in both families, every kind of set, chain, rule
+// and element that a program may come to have. For trying out; its addresses are made up.
+ChangeSet CompileTrial();
+
 // Executes `changes` on `ruleset` as the kernel would, or not at all.
 // Errors: what the kernel would refuse: the index of the op and why, kFailedOpPayload set.
 absl::Status Apply(const ChangeSet& changes, Ruleset& ruleset);

@@ -3,6 +3,7 @@
 // The backend-neutral plan: what each Service address means on this node, every Kubernetes question settled.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,11 @@ struct Policy {
   bool close_unranged = false;
   // Clean conntrack entries of TCP Services too, not just of those where no connection ends by itself.
   bool clean_tcp = false;
+  bool external_ips = true;  // false: spec.externalIPs are not answered
+  // Those that are programmed. Of the others nothing is in the plans nor in the kernel, whatever the Services have.
+  std::vector<Family> families = {kFamilies.begin(), kFamilies.end()};  // sorted, unique
+
+  bool Programs(Family family) const { return std::find(families.begin(), families.end(), family) != families.end(); }
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };
@@ -107,10 +113,19 @@ struct PortPlan {
 // What load balancers are told of a Service when they ask this node.
 struct HealthCheck {
   uint16_t port = 0;
-  int local_ipv4 = 0;  // distinct addresses of ready endpoints on this node, over all ports
-  int local_ipv6 = 0;
+  // Distinct addresses of ready endpoints on this node, over all ports; nullopt: no port is of this family.
+  std::optional<int> local_ipv4;
+  std::optional<int> local_ipv6;
 
   friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
+};
+
+// Ports in one family with traffic policy Local, that have endpoints, but none on this node.
+struct NoLocalEndpoints {
+  int internal = 0;
+  int external = 0;
+
+  friend bool operator==(const NoLocalEndpoints&, const NoLocalEndpoints&) = default;
 };
 
 struct ServicePlan {
@@ -119,6 +134,8 @@ struct ServicePlan {
   std::vector<PortPlan> ports;
   std::vector<IpAddr> cluster_ips;  // connections to other ports of these are rejected; sorted, unique
   std::optional<HealthCheck> health;
+  NoLocalEndpoints no_local_ipv4;
+  NoLocalEndpoints no_local_ipv6;
 
   friend bool operator==(const ServicePlan&, const ServicePlan&) = default;
 };

@@ -18,12 +18,11 @@ class Rare {
   Rare() = default;
   template <typename U>
   requires(std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, Rare>)
-      Rare(U&& value) {  // NOLINT(google-explicit-constructor): it is a T
+      Rare(U&& value) {  // NOLINT(google-explicit-constructor,bugprone-forwarding-reference-overload): it is a T
     Set(std::forward<U>(value));
   }
   template <typename E>
-    requires std::convertible_to<E, typename T::value_type>
-  Rare(std::initializer_list<E> list) {
+  requires std::convertible_to<E, typename T::value_type> Rare(std::initializer_list<E> list) {
     Set(T(list.begin(), list.end()));
   }
   Rare(const Rare& other) : value_(other.value_ ? std::make_unique<T>(*other.value_) : nullptr) {}
@@ -44,11 +43,7 @@ class Rare {
 
   friend bool operator==(const Rare& a, const Rare& b) { return *a == *b; }
   friend bool operator==(const Rare& a, const T& b) { return *a == b; }
-  friend auto operator<=>(const Rare& a, const Rare& b)
-    requires std::three_way_comparable<T>
-  {
-    return *a <=> *b;
-  }
+  friend auto operator<=>(const Rare& a, const Rare& b) requires std::three_way_comparable<T> { return *a <=> *b; }
 
  private:
   void Set(T value) {

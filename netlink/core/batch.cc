@@ -16,7 +16,7 @@ constexpr size_t kBracket = kHeaders + MNL_ATTR_HDRLEN + sizeof(uint32_t);  // B
 
 uint8_t FamilyNumber(Family family) { return family == Family::kIpv4 ? NFPROTO_IPV4 : NFPROTO_IPV6; }
 
-Batch::Batch(uint32_t sequence, Generation guard) : sequence_(sequence) {
+Batch::Batch(uint32_t sequence, Generation guard, const char* table) : sequence_(sequence), table_(table) {
   bytes_.resize(kBracket);
   nlmsghdr* begin = nftnl_batch_begin(reinterpret_cast<char*>(bytes_.data()), sequence);
   if (guard != kUnknownGeneration) mnl_attr_put_u32(begin, NFNL_BATCH_GENID, htonl(guard));
@@ -42,9 +42,13 @@ nlmsghdr* Batch::BeginMessage(uint16_t nft_message, uint16_t flags, Family famil
 
 void Batch::EndMessage() { Trim(messages_.back().offset); }
 
-void Batch::Finish() {
+void Batch::FinishTrial() {
   PM_CHECK(!empty());
   reinterpret_cast<nlmsghdr*>(bytes_.data() + messages_.back().offset)->nlmsg_flags |= NLM_F_ACK;
+}
+
+void Batch::Finish() {
+  FinishTrial();
   const size_t offset = bytes_.size();
   bytes_.resize(offset + kBracket);
   nftnl_batch_end(reinterpret_cast<char*>(bytes_.data() + offset), last_sequence() + 1);

@@ -9,6 +9,7 @@
 #include "netlink/core/attr.h"
 #include "pointsman/dataplane.h"
 #include "pointsman/net.h"
+#include "pointsman/nft.h"
 
 struct nlmsghdr;
 
@@ -27,7 +28,8 @@ class Batch {
  public:
   // Inputs:  `sequence` of BATCH_BEGIN; the messages count on from there. `guard`: refuse to commit in any other
   //          generation, if known.
-  Batch(uint32_t sequence, Generation guard);
+  //          `table`: whose name goes into the messages; static storage.
+  Batch(uint32_t sequence, Generation guard, const char* table = nft::kTableName);
 
   // There will be about so many bytes. What is not used of it costs no memory, growing step by step does.
   void Reserve(size_t bytes) { bytes_.reserve(bytes); }
@@ -42,7 +44,11 @@ class Batch {
 
   // Appends BATCH_END and asks for the acknowledgement. Nothing may be appended after.
   void Finish();
+  // The same without BATCH_END: the kernel carries everything out in the generation to come, and takes it back. What
+  // `nft --check` does.
+  void FinishTrial();
 
+  const char* table() const { return table_; }
   bool empty() const { return messages_.empty(); }
   int messages() const { return static_cast<int>(messages_.size()); }  // without begin and end
   ByteSpan bytes() const { return bytes_; }
@@ -66,6 +72,7 @@ class Batch {
   void Trim(size_t offset);
 
   uint32_t sequence_;
+  const char* table_;
   int op_ = 0;
   std::vector<uint8_t> bytes_;
   std::vector<Message> messages_;

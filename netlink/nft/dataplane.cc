@@ -16,6 +16,7 @@
 #include "netlink/core/socket.h"
 #include "netlink/core/uapi.h"
 #include "netlink/nft/encode.h"
+#include "netlink/nft/outcome.h"
 #include "pointsman/status.h"
 
 namespace pointsman::nl {
@@ -24,9 +25,6 @@ namespace {
 constexpr size_t kMaxFailedMessage = 4096;
 
 constexpr absl::Duration kLongestPause = absl::Milliseconds(100);
-
-// Receive errors in a row after which the socket is taken to be broken.
-constexpr int kMaxLosses = 100;
 
 constexpr char kNeedsNetAdmin[] =
     "programming nf_tables needs CAP_NET_ADMIN: run as root, or add the capability"
@@ -66,48 +64,6 @@ bool Rearranged(const RulesetDecoder::SetRef& set, const RulesetDecoder& decoder
   if (set.dynamic) return false;   // packets come and go while it is listed
   return decoder.Repeated(set.family, set.name) ||
          (set.count.has_value() && *set.count != decoder.ElementsOf(set.family, set.name));
-}
-
-// What the kernel answered to a batch.
-struct Outcome {
-  std::optional<Answer> first_error;
-  bool acknowledged = false;  // the last message
-  bool lost = false;          // some of the answers
-};
-
-Outcome ReceiveOutcome(Transport& transport, const Batch& batch) {
-  Outcome outcome;
-  const auto take = [&](ByteSpan message) {
-    nlmsghdr header;
-    std::memcpy(&header, message.data(), sizeof(header));
-    if (header.nlmsg_type != NLMSG_ERROR) return true;
-    Answer answer;
-    if (!ParseAnswer(message, answer).ok()) {
-      outcome.lost = true;
-      return true;
-    }
-    const bool ours = answer.sequence == batch.begin_sequence() || answer.sequence == batch.last_sequence() + 1 ||
-                      batch.OriginOf(answer.sequence).has_value();
-    if (!ours) return true;
-    if (answer.error == 0) {
-      // Comes even if an earlier message failed, and nothing was done.
-      if (answer.sequence == batch.last_sequence()) outcome.acknowledged = true;
-    } else if (!outcome.first_error.has_value()) {
-      outcome.first_error = std::move(answer);
-    }
-    return true;
-  };
-  for (int losses = 0; losses < kMaxLosses;) {
-    const absl::StatusOr<ByteSpan> datagram = transport.Receive();
-    if (!datagram.ok()) {
-      outcome.lost = true;
-      ++losses;
-      continue;
-    }
-    if (datagram->empty()) break;
-    if (!ForEachMessage(*datagram, take)) outcome.lost = true;
-  }
-  return outcome;
 }
 
 absl::Status CommitError(const Answer& error, const Batch& batch, const nft::ChangeSet& changes) {

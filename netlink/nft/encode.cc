@@ -109,7 +109,7 @@ class ElementEncoder {
       const size_t reserve = std::min((elements.size() - next) * kElementReserve, kElementListBytes + kElementReserve);
       nlmsghdr* message = batch_.BeginMessage(add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, add ? NLM_F_CREATE : 0,
                                               family_, kObjectReserve + reserve);
-      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, nft::kTableName);
+      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, batch_.table());
       mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set_.c_str());
       nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
       const size_t start = message->nlmsg_len;
@@ -196,7 +196,7 @@ class OpEncoder {
   absl::Status operator()(const nft::AddTable& op) {
     PM_RETURN_IF_ERROR(CheckComment(op.comment));
     const TablePtr table(nftnl_table_alloc());
-    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, nft::kTableName);
+    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, batch_.table());
     nftnl_table_set_u32(table.get(), NFTNL_TABLE_FLAGS, 0);  // said, so that it wakes a dormant one
     const std::vector<uint8_t> userdata = CommentUserdata(NFTNL_UDATA_TABLE_COMMENT, op.comment);
     if (!userdata.empty()) {
@@ -208,7 +208,7 @@ class OpEncoder {
 
   absl::Status operator()(const nft::DeleteTable& op) {
     const TablePtr table(nftnl_table_alloc());
-    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, nft::kTableName);
+    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, batch_.table());
     return Message(NFT_MSG_DELTABLE, 0, op.family,
                    [&](nlmsghdr* message) { nftnl_table_nlmsg_build_payload(message, table.get()); });
   }
@@ -328,7 +328,7 @@ class OpEncoder {
   absl::Status operator()(const nft::FlushSet& op) {
     PM_RETURN_IF_ERROR(CheckName("set", op.name));
     return Message(NFT_MSG_DELSETELEM, 0, op.family, [&](nlmsghdr* message) {
-      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, nft::kTableName);
+      mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, batch_.table());
       mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, op.name.c_str());
     });
   }
@@ -350,23 +350,23 @@ class OpEncoder {
     return absl::OkStatus();
   }
 
-  static ChainPtr NewChain(const std::string& name) {
+  ChainPtr NewChain(const std::string& name) const {
     ChainPtr chain(nftnl_chain_alloc());
-    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, nft::kTableName);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, batch_.table());
     nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, name.c_str());
     return chain;
   }
 
-  static RulePtr NewRule(const std::string& chain) {
+  RulePtr NewRule(const std::string& chain) const {
     RulePtr rule(nftnl_rule_alloc());
-    nftnl_rule_set_str(rule.get(), NFTNL_RULE_TABLE, nft::kTableName);
+    nftnl_rule_set_str(rule.get(), NFTNL_RULE_TABLE, batch_.table());
     nftnl_rule_set_str(rule.get(), NFTNL_RULE_CHAIN, chain.c_str());
     return rule;
   }
 
-  static SetPtr NewSet(const std::string& name) {
+  SetPtr NewSet(const std::string& name) const {
     SetPtr set(nftnl_set_alloc());
-    nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, nft::kTableName);
+    nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, batch_.table());
     nftnl_set_set_str(set.get(), NFTNL_SET_NAME, name.c_str());
     return set;
   }
@@ -406,6 +406,16 @@ size_t ExpectedBytes(const nft::ChangeSet& changes) {
   return changes.size() * kOp + elements * kElement;
 }
 
+absl::Status EncodeAll(const nft::ChangeSet& changes, Batch& batch) {
+  batch.Reserve(ExpectedBytes(changes));
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const int op = static_cast<int>(i);
+    batch.StartOp(op);
+    if (absl::Status status = Encode(changes[i], batch); !status.ok()) return BlameOp(status, changes, op);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status Encode(const nft::Op& op, Batch& batch) { return std::visit(OpEncoder(batch), op); }
@@ -420,13 +430,15 @@ absl::Status BlameOp(const absl::Status& status, const nft::ChangeSet& changes, 
 
 absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard) {
   Batch batch(sequence, guard);
-  batch.Reserve(ExpectedBytes(changes));
-  for (size_t i = 0; i < changes.size(); ++i) {
-    const int op = static_cast<int>(i);
-    batch.StartOp(op);
-    if (absl::Status status = Encode(changes[i], batch); !status.ok()) return BlameOp(status, changes, op);
-  }
+  PM_RETURN_IF_ERROR(EncodeAll(changes, batch));
   if (!batch.empty()) batch.Finish();
+  return batch;
+}
+
+absl::StatusOr<Batch> EncodeTrial(const nft::ChangeSet& changes, uint32_t sequence) {
+  Batch batch(sequence, kUnknownGeneration, kTrialTable);
+  PM_RETURN_IF_ERROR(EncodeAll(changes, batch));
+  if (!batch.empty()) batch.FinishTrial();
   return batch;
 }
 

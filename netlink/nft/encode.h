@@ -27,6 +27,11 @@ absl::Status Encode(const nft::Op& op, Batch& batch);
 // Errors:  as above, with the op and its number (kFailedOpPayload).
 absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard);
 
+// The same for a table called kTrialTable, and the kernel takes it back: nothing remains, and the generation does not
+// move.
+inline constexpr char kTrialTable[] = "pointsman-trial";
+absl::StatusOr<Batch> EncodeTrial(const nft::ChangeSet& changes, uint32_t sequence);
+
 // "add element pointsman/endpoints (ip)": what the op does to what, without the contents.
 std::string Describe(const nft::Op& op);
 

@@ -299,7 +299,7 @@ void AddRange(Set& set, const Cidr& cidr) {
 
 Ruleset CompileBase(const BaseSettings& settings, const ChainNames& chains) {
   Ruleset ruleset;
-  for (const Family family : kFamilies) {
+  for (const Family family : settings.policy.families) {
     Table& table = ruleset.tables[family];
     table.comment = "Kubernetes Services, by pointsman";
     table.chains = StockChains(family, settings);

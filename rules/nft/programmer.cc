@@ -232,6 +232,8 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     // A full patch names every Service there is: what it does not name is gone.
     for (const auto& [name, fragment] : ledger_->fragments) staged.fragments.try_emplace(name, nullptr);
   }
+  // The table of a family that is left out from now on takes all with it.
+  const auto goes = [&](Family family) { return !settings.policy.Programs(family); };
   ChainNames wanted;
   for (const auto& [name, fragment] : staged.fragments) {
     const std::shared_ptr<const Fragment> held = ledger_->Held(name);
@@ -240,7 +242,7 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     Compare(
         before.elements, after.elements,
         [&](const SetElement& e) {
-          elements.Delete(e.family, e.set, SpecOf(e.family, e.set), e.element);
+          if (!goes(e.family)) elements.Delete(e.family, e.set, SpecOf(e.family, e.set), e.element);
           ForEachAffinityChain(e, [&](const ChainKey& chain) { --staged.affinity[chain]; });
         },
         [&](const SetElement& e) {
@@ -257,7 +259,8 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
     const int before = it == ledger_->shared.end() ? 0 : it->second;
     const SetSpec& spec = SpecOf(key.family, key.set);
     if (before == 0 && before + change > 0) elements.Add(key.family, key.set, spec, {key.key, {}});
-    if (before > 0 && before + change == 0) elements.Delete(key.family, key.set, spec, {key.key, {}});
+    if (before > 0 && before + change == 0 && !goes(key.family))
+      elements.Delete(key.family, key.set, spec, {key.key, {}});
   }
 
   // Chains named for the first time, or all that changed with the settings.
@@ -283,7 +286,7 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
   for (const bool flush : {true, false}) {
     for (const auto& [chain, change] : staged.affinity) {
       const auto it = ledger_->affinity.find(chain);
-      if (it == ledger_->affinity.end() || it->second + change > 0) continue;
+      if (it == ledger_->affinity.end() || it->second + change > 0 || goes(chain.first)) continue;
       if (flush) changes.sweep.push_back(FlushChain{chain.first, chain.second});
       if (!flush) changes.sweep.push_back(DeleteChain{chain.first, chain.second});
     }
@@ -323,6 +326,11 @@ void Programmer::Accept() {
     if (it->second > 0) continue;
     ledger_->affinity.erase(it);
     ledger_->chains[chain.first].erase(chain.second);
+  }
+  for (const Family family : kFamilies) {
+    if (ledger_->settings.policy.Programs(family)) continue;
+    ledger_->chains.erase(family);
+    ledger_->affinity_skeleton.erase(family);
   }
   for (auto& [name, fragment] : staged.fragments) {
     if (fragment && fragment->shrinkable) {

@@ -52,8 +52,10 @@ std::string FormatPlan(const ServicePlan& plan) {
     if (!port.serving.empty()) absl::StrAppend(&text, "  serving: ", Join(port.serving, FormatSocketAddr), "\n");
   }
   if (plan.health) {
-    absl::StrAppend(&text, "health check on port ", plan.health->port, ": ", plan.health->local_ipv4, " IPv4, ",
-                    plan.health->local_ipv6, " IPv6\n");
+    std::vector<std::string> counts;
+    if (plan.health->local_ipv4) counts.push_back(absl::StrCat(*plan.health->local_ipv4, " IPv4"));
+    if (plan.health->local_ipv6) counts.push_back(absl::StrCat(*plan.health->local_ipv6, " IPv6"));
+    absl::StrAppend(&text, "health check on port ", plan.health->port, ": ", absl::StrJoin(counts, ", "), "\n");
   }
   return text;
 }

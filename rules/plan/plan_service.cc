@@ -67,7 +67,9 @@ std::vector<Frontend> Frontends(const ServicePort& port, const EndpointChoice& c
   guarded.fenced = !port.source_ranges.empty() || (port.ranged_elsewhere && policy.close_unranged);
   if (guarded.fenced) guarded.allow = Allowed(port, node);
   for (const IpAddr& vip : port.load_balancer_ips) add(vip, port.port, guarded);
-  for (const IpAddr& addr : port.external_ips) add(addr, port.port, external);
+  if (policy.external_ips) {
+    for (const IpAddr& addr : port.external_ips) add(addr, port.port, external);
+  }
   if (port.node_port != 0) {
     for (const IpAddr& addr : node.node_port_addresses) {
       if (addr.family() == port.family && !addr.IsLoopback()) {
@@ -90,18 +92,22 @@ std::vector<SocketAddr> Serving(const ServicePort& port) {
   return serving;
 }
 
-std::optional<HealthCheck> HealthOf(absl::Span<const ServicePort> ports, const NodeInfo& node) {
+// Those of the families that are programmed.
+using Ports = std::vector<const ServicePort*>;
+
+std::optional<HealthCheck> HealthOf(const Ports& ports, const NodeInfo& node) {
   HealthCheck health;
   std::set<IpAddr> addrs;
-  for (const ServicePort& port : ports) {
-    if (port.health_check_node_port == 0) continue;
-    health.port = port.health_check_node_port;
-    for (const Endpoint& e : port.endpoints) {
+  for (const ServicePort* port : ports) {
+    if (port->health_check_node_port == 0) continue;
+    health.port = port->health_check_node_port;
+    (port->family == Family::kIpv4 ? health.local_ipv4 : health.local_ipv6) = 0;
+    for (const Endpoint& e : port->endpoints) {
       if (e.ready && !node.name.empty() && e.node == node.name) addrs.insert(e.addr.addr);
     }
   }
   if (health.port == 0) return std::nullopt;
-  for (const IpAddr& addr : addrs) ++(addr.family() == Family::kIpv4 ? health.local_ipv4 : health.local_ipv6);
+  for (const IpAddr& addr : addrs) ++*(addr.family() == Family::kIpv4 ? health.local_ipv4 : health.local_ipv6);
   return health;
 }
 
@@ -110,14 +116,24 @@ class ServicePlanner {
   ServicePlanner(const NamespacedName& name, const NodeInfo& node, const Policy& policy, Diagnostics& diagnostics)
       : name_(name), node_(node), policy_(policy), diagnostics_(diagnostics) {}
 
-  ServicePlan Plan(absl::Span<const ServicePort> ports) {
+  ServicePlan Plan(absl::Span<const ServicePort> all) {
+    Ports ports;
+    for (const ServicePort& port : all) {
+      if (policy_.Programs(port.family)) ports.push_back(&port);
+    }
     ServicePlan plan{.service = name_};
     std::vector<std::vector<Frontend>> claims;
-    for (const ServicePort& port : ports) {
+    for (const ServicePort* each : ports) {
+      const ServicePort& port = *each;
       plan.creation = port.creation;
       // Refusing its other ports would shut the node off.
       if (!Has(node_.local_addresses, port.cluster_ip)) plan.cluster_ips.push_back(port.cluster_ip);
       EndpointChoice choice = ChooseEndpoints(port, node_);
+      if (choice.any && choice.local.empty()) {
+        NoLocalEndpoints& none = port.family == Family::kIpv4 ? plan.no_local_ipv4 : plan.no_local_ipv6;
+        if (port.internal_policy == TrafficPolicy::kLocal) ++none.internal;
+        if (port.external_policy == TrafficPolicy::kLocal) ++none.external;
+      }
       claims.push_back(Frontends(port, choice, node_, policy_));
       plan.ports.push_back(
           {.name = port.name,
@@ -158,11 +174,11 @@ class ServicePlanner {
   }
 
   // Ranges of one family say nothing about the other: kube-proxy leaves that open, which not everyone expects.
-  void TellUnranged(absl::Span<const ServicePort> ports) {
+  void TellUnranged(const Ports& ports) {
     std::set<Family> told;
-    for (const ServicePort& port : ports) {
-      if (!port.ranged_elsewhere || port.load_balancer_ips.empty() || !told.insert(port.family).second) continue;
-      const absl::string_view family = FormatFamily(port.family);
+    for (const ServicePort* port : ports) {
+      if (!port->ranged_elsewhere || port->load_balancer_ips.empty() || !told.insert(port->family).second) continue;
+      const absl::string_view family = FormatFamily(port->family);
       Warn("spec.loadBalancerSourceRanges", absl::StrCat("has no ", family, " range"),
            policy_.close_unranged ? absl::StrCat("the ", family, " load-balancer addresses let nobody in")
                                   : absl::StrCat("the ", family, " load-balancer addresses are open to everyone"),
@@ -172,11 +188,11 @@ class ServicePlanner {
     }
   }
 
-  void TellOwnAddress(absl::Span<const ServicePort> ports) {
+  void TellOwnAddress(const Ports& ports) {
     std::set<IpAddr> told;
-    for (const ServicePort& port : ports) {
-      if (!Has(node_.local_addresses, port.cluster_ip) || !told.insert(port.cluster_ip).second) continue;
-      Warn("spec.clusterIP", absl::StrCat(FormatIp(port.cluster_ip), " is an address of this node"),
+    for (const ServicePort* port : ports) {
+      if (!Has(node_.local_addresses, port->cluster_ip) || !told.insert(port->cluster_ip).second) continue;
+      Warn("spec.clusterIP", absl::StrCat(FormatIp(port->cluster_ip), " is an address of this node"),
            "its other ports stay the node's", "take an address that nobody has");
     }
   }

@@ -54,6 +54,7 @@ Outcome ResolveFrontend(const PortPlan& port, const Action& action, bool may_hai
 
 Outcome Resolve(absl::Span<const std::shared_ptr<const ServicePlan>> plans, const Surroundings& around,
                 const Packet& packet) {
+  if (!around.policy.Programs(packet.dest.family())) return {Outcome::Verdict::kPass, {}};
   const Match match = {packet.dest, packet.protocol, packet.port};
   const bool may_hairpin = std::any_of(plans.begin(), plans.end(), [&](const auto& plan) {
     return std::any_of(plan->ports.begin(), plan->ports.end(), [&](const PortPlan& port) {

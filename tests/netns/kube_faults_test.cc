@@ -279,11 +279,13 @@ void KubeFaultsTest::Take(const Step& step, support::AgentProcess& agent) {
 
   // Quiet: nobody asks while nothing happens. A watch that had to be asked for twice may come a pause later.
   size_t requests = 0;
-  ASSERT_TRUE(support::Eventually(kPatience, [&] {
-    requests = Requests() - before;
-    absl::SleepFor(absl::Seconds(1));
-    return Requests() - before == requests && Converged();
-  })) << requests << " requests, and no end of them\n"
+  ASSERT_TRUE(support::Eventually(kPatience,
+                                  [&] {
+                                    requests = Requests() - before;
+                                    absl::SleepFor(absl::Seconds(1));
+                                    return Requests() - before == requests && Converged();
+                                  }))
+      << requests << " requests, and no end of them\n"
       << agent.log().substr(mark);
   const std::vector<support::SeenRequest> seen = Seen();
   const bool met = step.code == 0 || std::any_of(seen.begin() + static_cast<ptrdiff_t>(before), seen.end(),

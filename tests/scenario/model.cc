@@ -78,7 +78,7 @@ void AskHealth(const Case& scenario, const Model& model, const Question& questio
   int local = -1;
   for (const auto& plan : model.plans) {
     if (plan->service.name != question.service || !plan->health) continue;
-    local = question.family == Family::kIpv4 ? plan->health->local_ipv4 : plan->health->local_ipv6;
+    local = (question.family == Family::kIpv4 ? plan->health->local_ipv4 : plan->health->local_ipv6).value_or(-1);
   }
   if (local == question.expect.count) return report.Passed(scenario.name, question, Column::kResolve);
   report.Failed(scenario.name, question, Column::kResolve,

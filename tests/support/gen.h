@@ -93,6 +93,17 @@ inline Policy ArbPolicy() {
   policy.masquerade_all = *rc::gen::inRange(0, 4) == 0;
   policy.close_unranged = *rc::gen::inRange(0, 2) == 0;
   policy.clean_tcp = *rc::gen::inRange(0, 4) == 0;
+  policy.external_ips = *rc::gen::inRange(0, 4) > 0;
+  switch (*rc::gen::inRange(0, 8)) {
+    case 0:
+      policy.families = {Family::kIpv4};
+      break;
+    case 1:
+      policy.families = {Family::kIpv6};
+      break;
+    default:
+      break;
+  }
   return policy;
 }
 

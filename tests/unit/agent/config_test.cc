@@ -233,7 +233,12 @@ TEST(MakeBaseSettingsTest, TheMarkIsOneBit) {
 }
 
 TEST(MakeBaseSettingsTest, ThePolicyIsTheConfigs) {
-  const Config config{.masquerade_all = true, .close_unranged_vips = true, .clean_tcp = true, .affinity_size = 7};
+  const Config config{.masquerade_all = true,
+                      .close_unranged_vips = true,
+                      .clean_tcp = true,
+                      .affinity_size = 7,
+                      .external_ips = false,
+                      .families = {Family::kIpv6}};
 
   const nft::BaseSettings settings = SettingsOf(config);
 
@@ -241,6 +246,8 @@ TEST(MakeBaseSettingsTest, ThePolicyIsTheConfigs) {
   EXPECT_TRUE(settings.policy.close_unranged);
   EXPECT_TRUE(settings.policy.clean_tcp);
   EXPECT_EQ(settings.affinity_size, 7U);
+  EXPECT_FALSE(settings.policy.external_ips);
+  EXPECT_EQ(settings.policy.families, std::vector<Family>{Family::kIpv6});
 }
 
 TEST(ParseDetectLocalModeTest, TakesKubeProxysSpellingAndNoOther) {

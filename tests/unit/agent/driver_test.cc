@@ -13,108 +13,30 @@
 #include "gtest/gtest.h"
 
 #include "agent/loop/clock.h"
-#include "pointsman/nft_simulate.h"
-#include "tests/support/builders.h"
-#include "tests/support/fake_dataplane.h"
-#include "tests/unit/rules/packets.h"
+#include "tests/unit/agent/driver_agent.h"
 
 namespace pointsman {
 namespace {
 
+using support::AddForeignChain;
+using support::Agent;
+using support::Endpoints;
 using support::FakeDataplane;
+using support::FlushFrontends;
 using support::Gone;
 using support::Ip;
-using support::Send;
+using support::PutNode;
+using support::Running;
+using support::ServiceAt;
 using support::Slice;
 using support::Svc;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// A driver between an inbox and a kernel, with what it reports.
-template <typename Kernel = FakeDataplane>
-struct Agent {
-  explicit Agent(Config config = {.node_name = "n1"})
-      : driver(std::move(config), inbox, kernel,
-               {.diagnostic = [this](const Diagnostic& d) { diagnostics.push_back(FormatDiagnostic(d)); },
-                .pass = [this](const PassReport& report) { passes.push_back(report); },
-                .error =
-                    [this](const absl::Status& status, const char* stage) {
-                      errors.push_back(absl::StrCat(stage, ": ", std::string(status.message())));
-                    },
-                .clean =
-                    [this](std::vector<FlowCheck> checks) {
-                      for (const FlowCheck& check : checks) {
-                        if (check.renews) continue;
-                        cleaned.push_back(absl::StrCat(FormatMatch(check.frontend), " ", check.keep.size()));
-                      }
-                    },
-                .not_remembered = [this](uint64_t count) { not_remembered.push_back(count); }}) {}
-
-  void Put(std::vector<ObjectChange> changes) {
-    inbox.Put(std::move(changes), absl::Now());
-    driver.Wake();
-  }
-  void Sync() {
-    inbox.MarkSynced();
-    driver.Wake();
-  }
-  // Goes on until there is nothing left to do. `ahead` skips delays.
-  void Settle(absl::Duration ahead = absl::Minutes(1)) {
-    for (int i = 0; i < 100 && !driver.idle(); ++i) driver.Step(SteadyNow() + ahead);
-    ASSERT_TRUE(driver.idle()) << driver.last_error();
-  }
-  // As time goes by without events: the drift check and what it leads to.
-  void LaterOn(absl::Duration ahead) {
-    driver.Step(SteadyNow() + ahead);
-    Settle(ahead);
-  }
-  // What becomes of a packet.
-  std::string Ask(const std::string& from, const std::string& to) {
-    const absl::StatusOr<Outcome> outcome = nft::Simulate(kernel.ruleset, {}, Send(from, to));
-    return outcome.ok() ? FormatOutcome(*outcome) : std::string(outcome.status().message());
-  }
-  std::string ChainOf(const std::string& comment) {
-    for (const auto& [key, value] : kernel.ruleset.tables.at(Family::kIpv4).sets.at("frontends").elements) {
-      if (value.comment == comment) return std::get<nft::Verdict>(value.data).chain;
-    }
-    return "";
-  }
-
-  Inbox inbox;
-  Kernel kernel;
-  std::vector<std::string> diagnostics;
-  std::vector<PassReport> passes;
-  std::vector<std::string> errors;
-  std::vector<std::string> cleaned;  // frontend, and how many may go on to serve its flows
-  std::vector<uint64_t> not_remembered;
-  Driver driver;
-};
-
-ObjectChange Service(const std::string& name, const std::string& cluster_ip) {
-  return Svc(name).ClusterIp(cluster_ip).Tcp(80).Put();
-}
-ObjectChange Endpoints(const std::string& service, int count) {
-  const std::string name = service.substr(service.find('/') + 1);
-  Slice slice(service + "-1", name);
-  slice.Port(80);
-  for (int i = 1; i <= count; ++i) slice.Ready(absl::StrCat("203.0.113.", i));
-  return slice.Put();
-}
-
-// One Service with one endpoint, in the kernel.
-template <typename Kernel = FakeDataplane>
-std::unique_ptr<Agent<Kernel>> Running(Config config = {.node_name = "n1"}) {
-  auto agent = std::make_unique<Agent<Kernel>>(std::move(config));
-  agent->Put({Service("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
-  agent->Sync();
-  agent->Settle();
-  return agent;
-}
-
 TEST(DriverTest, WritesNothingBeforeTheSourceHasDeliveredEverything) {
   Agent agent;
-  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Put({ServiceAt("ns/web", "192.0.2.1")});
 
   for (int i = 0; i < 5; ++i) EXPECT_EQ(agent.driver.Step(SteadyNow()), absl::InfiniteFuture());
 
@@ -175,7 +97,7 @@ TEST(DriverTest, ARestartOverItsOwnRulesWritesNothing) {
   Agent after;
   after.kernel.ruleset = before->kernel.ruleset;
 
-  after.Put({Service("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
+  after.Put({ServiceAt("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
   after.Sync();
   after.Settle();
 
@@ -183,9 +105,6 @@ TEST(DriverTest, ARestartOverItsOwnRulesWritesNothing) {
 }
 
 // --- Strangers ---
-
-void AddForeignChain(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].chains["mine"]; }
-void FlushFrontends(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].sets["frontends"].elements.clear(); }
 
 TEST(DriverTest, AForeignCommitAbortsOursWhichLooksAgainAndGoesThrough) {
   const auto agent = Running();
@@ -243,7 +162,7 @@ class Restless : public FakeDataplane {
 
 TEST(DriverTest, AgainstStrangersWhoNeverRestItGivesUpTheGuard) {
   Agent<Restless> agent;
-  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Put({ServiceAt("ns/web", "192.0.2.1")});
   agent.Sync();
 
   agent.Settle();
@@ -269,7 +188,7 @@ TEST(DriverTest, ASweepThatFailsIsToldHoldsNothingUpAndIsDoneAgainAfterADelay) {
   Agent<Clinging> agent;
   agent.kernel.clings = 3;
   agent.kernel.Meddle(AddForeignChain);
-  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Put({ServiceAt("ns/web", "192.0.2.1")});
   agent.Sync();
 
   const absl::Time now = SteadyNow();
@@ -354,7 +273,7 @@ TEST(DriverTest, SaysWhenThereIsNoRoomToRememberClients) {
 TEST(DriverTest, AFirstCommitThatFailsIsTriedAgainByItselfAfterADelayThatGrows) {
   Agent agent;
   agent.kernel.commit_faults = {absl::UnavailableError("busy"), absl::UnavailableError("busy")};
-  agent.Put({Service("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
+  agent.Put({ServiceAt("ns/web", "192.0.2.1"), Endpoints("ns/web", 1)});
   agent.Sync();
 
   std::vector<absl::Duration> waits;
@@ -375,13 +294,13 @@ TEST(DriverTest, AFirstCommitThatFailsIsTriedAgainByItselfAfterADelayThatGrows) 
 TEST(DriverTest, ACommitThatFailsLosesNoChange) {
   const auto agent = Running();
   agent->kernel.commit_faults = {absl::UnavailableError("busy")};
-  agent->Put({Service("ns/api", "192.0.2.2"), Gone(Kind::kService, "ns/web")});
+  agent->Put({ServiceAt("ns/api", "192.0.2.2"), Gone(Kind::kService, "ns/web")});
   agent->driver.Step(SteadyNow());
   ASSERT_THAT(agent->errors, ElementsAre("commit: busy"));
   EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80") << "the rules stay as they are";
   EXPECT_FALSE(agent->driver.idle());
 
-  agent->Put({Service("ns/db", "192.0.2.3")});
+  agent->Put({ServiceAt("ns/db", "192.0.2.3")});
   agent->Settle();
 
   EXPECT_EQ(agent->Ask("pod", "192.0.2.1:80"), "pass");
@@ -410,7 +329,7 @@ TEST(DriverTest, AFrontendHandedOverInAPassThatFailedIsHandedOverInTheNext) {
 TEST(DriverTest, AListingThatFailsIsToldAndTriedAgain) {
   Agent agent;
   agent.kernel.observe_faults = {absl::DataLossError("torn"), absl::UnavailableError("busy")};
-  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Put({ServiceAt("ns/web", "192.0.2.1")});
   agent.Sync();
 
   EXPECT_EQ(agent.driver.Step(SteadyNow()), absl::InfinitePast());
@@ -443,7 +362,7 @@ TEST(DriverTest, ARebuildDeletesOnlyTablesThatAreThere) {
   Agent agent;
   const absl::Status refused = absl::InvalidArgumentError("refused");
   agent.kernel.commit_faults = {refused, refused, refused};
-  agent.Put({Service("ns/web", "192.0.2.1")});
+  agent.Put({ServiceAt("ns/web", "192.0.2.1")});
   agent.Sync();
 
   agent.Settle();
@@ -468,7 +387,7 @@ TEST(DriverTest, AComplaintIsToldOnceUntilItsCauseIsGone) {
   agent->LaterOn(absl::Seconds(5));
   EXPECT_EQ(agent->diagnostics.size(), 1U) << "planned again, not told again";
 
-  agent->Put({Service("ns/web", "192.0.2.1")});
+  agent->Put({ServiceAt("ns/web", "192.0.2.1")});
   agent->Settle();
   agent->Put({bad});
   agent->Settle();
@@ -493,15 +412,10 @@ TEST(DriverTest, AComplaintIsToldOnceThoughItsCommitFails) {
 
 // --- The node ---
 
-ObjectChange PutNode(Node node) {
-  node.meta.name = {"", "n1"};
-  return {{Kind::kNode, node.meta.name}, std::make_shared<const Object>(std::move(node))};
-}
-
 TEST(DriverTest, ANewAddressTakesNodePortsAndAnOldOneCeasesTo) {
   Agent agent;
   agent.driver.SetAddresses({Ip("192.168.0.2")});
-  agent.Put({Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "", 30080).Put(), Service("ns/other", "192.0.2.2")});
+  agent.Put({Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "", 30080).Put(), ServiceAt("ns/other", "192.0.2.2")});
   agent.Sync();
   agent.Settle();
   ASSERT_EQ(agent.Ask("outside", "192.168.0.2:30080"), "reject");
@@ -547,7 +461,7 @@ TEST(DriverTest, AnotherZonePlansEverythingAnew) {
   EndpointSlice slice = Slice("ns/web-1", "web").Port(80).Ready("203.0.113.1").Ready("203.0.113.2").Build();
   slice.endpoints[0].zone_hints = {"a"};
   slice.endpoints[1].zone_hints = {"b"};
-  agent.Put({Service("ns/web", "192.0.2.1"),
+  agent.Put({ServiceAt("ns/web", "192.0.2.1"),
              {{Kind::kEndpointSlice, slice.meta.name}, std::make_shared<const Object>(slice)}});
   agent.Sync();
   agent.Settle();
@@ -596,7 +510,7 @@ TEST(DriverTest, AListShrinksThoughOtherServicesNeverRest) {
   agent->Settle(absl::ZeroDuration());
   agent->Put({Endpoints("ns/web", 1)});
   agent->Settle(absl::ZeroDuration());
-  agent->Put({Service("ns/busy", "192.0.2.2")});
+  agent->Put({ServiceAt("ns/busy", "192.0.2.2")});
   agent->Settle(absl::ZeroDuration());
   ASSERT_EQ(agent->ChainOf("ns/web"), "pick_8");
 

@@ -147,6 +147,40 @@ TEST_F(FlowCleanerTest, CarriesOutWhatItIsGivenInOrderAndSaysWhatItFound) {
   EXPECT_THAT(reports(), ElementsAre("3"));
 }
 
+TEST_F(FlowCleanerTest, EachFamilyIsAPassOfItsOwn) {
+  const FlowPass v4 = {.family = Family::kIpv4, .seen = 5, .deleted = 3};
+  const FlowPass v6 = {.family = Family::kIpv6, .seen = 7, .deleted = 2};
+  script_.WillAnswer(FlowReport{.seen = v4.seen, .deleted = v4.deleted, .bypassed = 1});
+  script_.WillAnswer(FlowReport{.seen = v6.seen, .deleted = v6.deleted});
+  script_.Close();
+  std::vector<FlowReport> done;
+  FlowCleaner cleaner(
+      std::make_unique<ScriptedTable>(script_),
+      [&](const absl::StatusOr<FlowReport>& report) {
+        if (done.empty()) done.push_back(report.value());
+      },
+      kQuick);
+  cleaner.Submit({Check("[2001:db8::53]:53", {"[2001:db8:113::1]:53"}), Check("192.0.2.53:53", {}),
+                  Check("192.0.2.54:53", {"203.0.113.1:53"})});
+  ASSERT_TRUE(script_.WaitForCalls(1));
+  absl::SleepFor(absl::Milliseconds(30));
+  script_.Open();
+  ASSERT_TRUE(cleaner.Drain(kLong));
+
+  const std::vector<std::string> calls = script_.calls();
+  ASSERT_GE(calls.size(), 2U);
+  EXPECT_EQ(calls[0], "192.0.2.53:53/udp translated, 192.0.2.54:53/udp 203.0.113.1:53");
+  EXPECT_EQ(calls[1], "[2001:db8::53]:53/udp [2001:db8:113::1]:53");
+  ASSERT_EQ(done.size(), 1U);
+  EXPECT_EQ(done[0].seen, 12);
+  EXPECT_EQ(done[0].deleted, 5);
+  EXPECT_EQ(done[0].bypassed, 1);
+  ASSERT_EQ(done[0].passes.size(), 2U);
+  EXPECT_GE(done[0].passes[0].duration, absl::Milliseconds(30));
+  for (FlowPass& pass : done[0].passes) pass.duration = absl::ZeroDuration();
+  EXPECT_THAT(done[0].passes, ElementsAre(v4, v6));
+}
+
 TEST_F(FlowCleanerTest, SubmitDoesNotWaitForACleaningUnderWay) {
   const auto cleaner = Start();
   script_.Close();

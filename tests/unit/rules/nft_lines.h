@@ -54,7 +54,8 @@ inline std::string ElementLine(Family family, const std::string& set, const nft:
   std::string line;
   if (set == "hairpin" || set == "pod_cidrs" || set == "service_cidrs") {
     line = FormatIp(key.Addr());
-    if (!element.value.end->empty()) absl::StrAppend(&line, "-", FormatIp(KeyReader(family, *element.value.end).Addr()));
+    if (!element.value.end->empty())
+      absl::StrAppend(&line, "-", FormatIp(KeyReader(family, *element.value.end).Addr()));
   } else {
     line = FormatMatch(key.Frontend());
     if (set == "endpoints" || set == "endpoints_local") absl::StrAppend(&line, " #", key.Slot());

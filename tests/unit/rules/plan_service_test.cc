@@ -2,7 +2,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
 #include "gmock/gmock.h"
@@ -290,6 +292,61 @@ TEST(PlanServiceTest, FlowsOfUdpMayGoOnToWhoeverServes) {
 
   policy.clean_tcp = true;
   EXPECT_EQ(Plan(service, {slice}, policy).plan.ports[0].serving.size(), 2U) << "unless asked for";
+}
+
+// A Service of both families with an address of every kind.
+Service EveryAddress() {
+  return Svc("ns/web")
+      .ClusterIp("192.0.2.1")
+      .ClusterIp("2001:db8::1")
+      .Tcp(80, "http", 30080)
+      .ExternalIp("198.51.100.1")
+      .ExternalIp("2001:db8:2::1")
+      .Vip("198.51.100.2")
+      .Vip("2001:db8:2::2")
+      .SourceRange("10.0.0.0/8")
+      .ExternalLocal()
+      .HealthCheckPort(30100)
+      .Build();
+}
+
+TEST(PlanServiceTest, OfAFamilyThatIsNotProgrammedThereIsNothing) {
+  const std::vector<EndpointSlice> slices = {
+      HereAndThere(),
+      Slice("ns/web-2", "web", Family::kIpv6).Port(8080, "http").Ready("2001:db8:113::1", "n1").Build()};
+  const Planned both = Plan(EveryAddress(), slices, {});
+  ASSERT_EQ(both.plan.ports.size(), 2U);
+
+  for (const Family family : kFamilies) {
+    SCOPED_TRACE(static_cast<int>(family));
+    const Planned one = Plan(EveryAddress(), slices, {.families = {family}});
+
+    ASSERT_EQ(one.plan.ports.size(), 1U);
+    EXPECT_EQ(one.plan.ports[0], both.plan.ports[family == Family::kIpv4 ? 0 : 1]);
+    EXPECT_THAT(one.plan.cluster_ips, ElementsAre(Ip(family == Family::kIpv4 ? "192.0.2.1" : "2001:db8::1")));
+    ASSERT_TRUE(one.plan.health.has_value());
+    EXPECT_EQ(one.plan.health->local_ipv4.has_value(), family == Family::kIpv4);
+    EXPECT_EQ(one.plan.health->local_ipv6.has_value(), family == Family::kIpv6);
+    // That the other family has no source range is of no interest where it has no rules.
+    EXPECT_EQ(one.diagnostics.size(), family == Family::kIpv6 ? 1U : 0U);
+  }
+  EXPECT_EQ(Plan(EveryAddress(), slices, {.families = {}}).plan, (ServicePlan{.service = {"ns", "web"}}));
+}
+
+TEST(PlanServiceTest, ExternalIpsCanBeLeftOut) {
+  const std::string all = FormatPlan(Plan(EveryAddress(), {HereAndThere()}, {}).plan);
+  ASSERT_THAT(all, HasSubstr("  198.51.100.1:80/tcp -> "));
+  ASSERT_THAT(all, HasSubstr("  [2001:db8:2::1]:80/tcp -> "));
+
+  std::string without = FormatPlan(Plan(EveryAddress(), {HereAndThere()}, {.external_ips = false}).plan);
+
+  std::vector<std::string> expected;
+  for (const absl::string_view line : absl::StrSplit(all, '\n')) {
+    if (!absl::StrContains(line, "198.51.100.1:80") && !absl::StrContains(line, "[2001:db8:2::1]:80")) {
+      expected.emplace_back(line);
+    }
+  }
+  EXPECT_EQ(without, absl::StrJoin(expected, "\n"));
 }
 
 // How many endpoints a load balancer is told of: distinct addresses of ready endpoints here, over all ports.

@@ -392,6 +392,44 @@ TEST(ProgrammerTest, AnotherServiceCidrIsAnElement) {
 
 // --- Size classes ---
 
+TEST(ProgrammerTest, AFamilyThatIsLeftOutGoesWithItsTableAndComesBackWhole) {
+  ServicePlan both = WithHairpin(PlanOf("ns/a", "192.0.2.1", "abc"), "203.0.113.1");
+  ServicePlan v6 = PlanOf("ns/b", "2001:db8::1", "");
+  v6.ports[0].cluster = {{Ip("2001:db8:113::1"), 80}};
+  v6.ports[0].hairpin = {Ip("2001:db8:113::1")};
+  v6.ports[0].frontends[0].action.affinity = absl::Seconds(10);
+  Machine machine(Patch({both, v6}));
+  const Ruleset full = machine.kernel;
+  ASSERT_EQ(full.tables.size(), 2U);
+
+  machine.settings.policy.families = {Family::kIpv4};
+  const Changes gone = machine.Run(Patch({both}, {"ns/b"}), /*full=*/true);
+
+  EXPECT_EQ(OpLines(gone.commit), std::vector<std::string>{"ip6 delete table"}) << "which takes all with it";
+  EXPECT_THAT(gone.sweep, IsEmpty());
+  EXPECT_EQ(machine.kernel.tables.size(), 1U);
+  EXPECT_EQ(V4(machine.kernel), full.tables.at(Family::kIpv4));
+  EXPECT_FALSE(machine.programmer.affinity());
+
+  machine.settings.policy.families = {kFamilies.begin(), kFamilies.end()};
+  machine.Run(Patch({both, v6}), /*full=*/true);
+  EXPECT_EQ(machine.kernel, full);
+}
+
+TEST(ProgrammerTest, ATableOfAnEarlierRunIsRemovedWhereItsFamilyIsLeftOut) {
+  const Machine before(Patch({PlanOf("ns/a", "192.0.2.1", "abc")}));
+  ASSERT_EQ(before.kernel.tables.size(), 2U);
+  Programmer programmer;
+  programmer.Observe(before.kernel);
+
+  const Changes changes = programmer.Stage({}, {.policy = {.families = {Family::kIpv6}}}, /*full=*/true);
+
+  Ruleset kernel = before.kernel;
+  ASSERT_EQ(Apply(changes.commit, kernel), absl::OkStatus());
+  EXPECT_EQ(kernel.tables.count(Family::kIpv4), 0U);
+  EXPECT_EQ(kernel.tables.count(Family::kIpv6), 1U);
+}
+
 TEST(ProgrammerTest, KeepsACountOfWhatCouldShrinkUntilItDoes) {
   Machine machine(Patch({PlanOf("ns/a", "192.0.2.1", "abcdefgh"), PlanOf("ns/b", "192.0.2.2", "ab")}));
   EXPECT_THAT(machine.programmer.shrinkable(), IsEmpty());

@@ -92,6 +92,67 @@ TEST_F(HttpTest, RequestsShareOneConnection) {
   EXPECT_EQ(client.stats().requests, 5);
 }
 
+// --- what a request costs
+
+TEST_F(HttpTest, WhatARequestCostIsSaidWithTheHeadAndAtTheEnd) {
+  FakeApi api(ca, {.gzip_above = 1000});
+  Fill(api, 5, 5000);
+  api.Add({.delay = absl::Milliseconds(300)});
+
+  const Answer answer = Get(ServerOf(api), To(kServices));
+
+  ASSERT_TRUE(answer.done());
+  const HttpCost& first = answer.heads.at(0).cost;
+  const HttpCost& last = answer.ends.at(0).cost;
+  EXPECT_GE(last.to_head, absl::Milliseconds(300));
+  EXPECT_EQ(first.to_head, last.to_head);
+  EXPECT_EQ(last.bytes_received, api.bytes_sent());
+  EXPECT_LT(last.bytes_received, static_cast<int64_t>(answer.body.size())) << "as they came, compressed";
+  EXPECT_GT(last.bytes_sent, static_cast<int64_t>(std::string(kServices).size()));
+  EXPECT_EQ(last.name_lookup, std::nullopt) << "an address is no name";
+  EXPECT_FALSE(last.repeated);
+}
+
+TEST_F(HttpTest, ANameIsLookedUpOnceForAConnection) {
+  FakeApi api(ca, {});
+  HttpServer server = ServerOf(api);
+  server.url = absl::StrCat("https://localhost:", api.port());
+
+  const Answer first = Get(server, To(kServices));
+  const Answer second = Get(server, To(kServices));
+
+  EXPECT_EQ(first.status(), absl::OkStatus());
+  ASSERT_TRUE(first.ends.at(0).cost.name_lookup.has_value());
+  EXPECT_LE(*first.ends[0].cost.name_lookup, first.ends[0].cost.to_head);
+  EXPECT_EQ(second.ends.at(0).cost.name_lookup, std::nullopt);
+  EXPECT_EQ(api.connections(), 1);
+}
+
+TEST_F(HttpTest, WhatHasNoAnswerCostsTheTimeUntilItsEnd) {
+  TinyServer server([](int) { absl::SleepFor(absl::Milliseconds(200)); });
+
+  const Answer answer = Get({.url = absl::StrCat("http://127.0.0.1:", server.port())}, To(kServices));
+
+  EXPECT_FALSE(answer.ends.at(0).answered);
+  EXPECT_GE(answer.ends[0].cost.to_head, absl::Milliseconds(200));
+  EXPECT_EQ(answer.ends[0].cost.bytes_received, 0);
+}
+
+TEST_F(HttpTest, ARequestWhoseConnectionWentIsRepeatedAndThatIsSaid) {
+  FakeApi api(ca, {});
+  EXPECT_EQ(Get(ServerOf(api), To(kServices)).status(), absl::OkStatus());
+  api.Add({.delay = absl::Seconds(20)});
+  Answer answer;
+  client.Start(ServerOf(api), To(kServices), Into(answer));
+  EXPECT_TRUE(Until([&] { return api.Requests().size() == 2; }));
+
+  api.Disconnect();
+
+  EXPECT_TRUE(Until([&] { return answer.done(); }));
+  EXPECT_EQ(answer.status(), absl::OkStatus());
+  EXPECT_TRUE(answer.ends.at(0).cost.repeated);
+}
+
 TEST_F(HttpTest, ManyRequestsOverOneConnectionWhileWatchesStream) {
   FakeApi api(ca, {});
   Fill(api, 20, 1000);

@@ -278,6 +278,102 @@ TEST_F(SessionTest, AFloodOfAnswersThatAreNoneIsMetWithPauses) {
   EXPECT_TRUE(UntilSynced(session));
 }
 
+// Everything an Observer is told.
+struct Seen {
+  std::vector<SeenRequest> requests;
+  std::vector<absl::Duration> waits;
+  std::vector<std::string> retries;
+  std::set<std::string> hosts;
+
+  Observer observer() {
+    return {.request =
+                [this](const SeenRequest& request) {
+                  requests.push_back(request);
+                  hosts.insert(request.host);
+                },
+            .rate_limit =
+                [this](const std::string& host, absl::Duration waited) {
+                  waits.push_back(waited);
+                  hosts.insert(host);
+                },
+            .retry =
+                [this](const std::string& host, int status) {
+                  retries.push_back(absl::StrCat(status));
+                  hosts.insert(host);
+                }};
+  }
+  std::vector<int> statuses() const {
+    std::vector<int> all;
+    for (const SeenRequest& request : requests) all.push_back(request.status);
+    return all;
+  }
+};
+
+TEST_F(SessionTest, WatchesAreToldOfWhenTheyBegin) {
+  support::FakeApi api(ca_, {.path_prefix = "/k8s"});
+  Fill(api);
+  Seen seen;
+  SourceOptions options = Options({&api});
+  options.observer = seen.observer();
+  Session session(options);
+  ASSERT_TRUE(UntilSynced(session));
+
+  ASSERT_EQ(seen.requests.size(), 4U) << "one a kind, and they go on";
+  for (const SeenRequest& request : seen.requests) {
+    EXPECT_EQ(request.method, "GET");
+    EXPECT_EQ(request.status, 200);
+    EXPECT_GT(request.duration, absl::ZeroDuration());
+    EXPECT_GT(request.request_bytes, 0);
+    EXPECT_EQ(request.response_bytes, std::nullopt);
+  }
+  EXPECT_THAT(seen.hosts, ::testing::ElementsAre(absl::StrCat("127.0.0.1:", api.port())));
+  EXPECT_THAT(seen.waits, IsEmpty()) << "watches are not limited";
+  EXPECT_THAT(seen.retries, IsEmpty());
+}
+
+TEST_F(SessionTest, ListsAreToldOfAtTheirEndAndWithWhatTheRateLimitCostThem) {
+  support::FakeApi api(ca_, {.watch_list = false});
+  Fill(api);
+  Seen seen;
+  SourceOptions options = Options({&api});
+  options.observer = seen.observer();
+  options.qps = 2;
+  options.burst = 1;
+  Session session(options);
+  ASSERT_TRUE(UntilSynced(session));
+
+  std::vector<int> lists;
+  for (const SeenRequest& request : seen.requests) {
+    if (!request.response_bytes.has_value()) continue;
+    lists.push_back(request.status);
+    EXPECT_GT(*request.response_bytes, 0);
+  }
+  EXPECT_THAT(lists, ::testing::ElementsAre(200, 200, 200, 200));
+  ASSERT_EQ(seen.waits.size(), 4U);
+  EXPECT_EQ(seen.waits[0], absl::ZeroDuration());
+  for (size_t i = 1; i < 4; ++i) EXPECT_GE(seen.waits[i], absl::Milliseconds(350) * static_cast<int>(i)) << i;
+}
+
+TEST_F(SessionTest, RequestsWithoutAnAnswerAndThoseToBeMadeAgainAreToldOf) {
+  support::FakeApi api(ca_, {});
+  Fill(api);
+  api.Stop();
+  Seen seen;
+  SourceOptions options = Options({&api});
+  options.observer = seen.observer();
+  Session session(options);
+  ASSERT_TRUE(Until(session, [&] { return !troubles_.empty(); }));
+  EXPECT_THAT(seen.statuses(), ::testing::Contains(0));
+  EXPECT_THAT(seen.retries, IsEmpty()) << "nobody was there";
+
+  api.Start(ca_);
+  api.Add({.resource = "services", .code = 429, .message = "slow down", .retry_after = 1});
+  api.Add({.resource = "services", .code = 503, .message = "no word of when"});
+  ASSERT_TRUE(UntilSynced(session));
+  EXPECT_THAT(seen.statuses(), ::testing::IsSupersetOf({429, 503, 200}));
+  EXPECT_THAT(seen.retries, ::testing::ElementsAre("429"));
+}
+
 TEST_F(SessionTest, ReadingOnceNamesWhatIsMissing) {
   support::FakeApi api(ca_, {});
   Fill(api);
