@@ -206,7 +206,8 @@ int Main(int argc, char** argv) {
   AddSettings(trace);
   trace->add_option("SOURCE", flags.trace_source, "address of the sender, or \"node\" for this node")
       ->required()
-      ->type_name("");
+      ->type_name("")
+      ->option_text("node|ADDRESS");
   trace
       ->add_option("DEST", flags.trace_dest,
                    "where to: ADDRESS:PORT[/PROTOCOL], [ADDRESS6]:PORT[/PROTOCOL]; the protocol is tcp, udp or sctp")

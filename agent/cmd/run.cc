@@ -192,6 +192,15 @@ class TakeOver {
   absl::Time next_ = absl::InfinitePast();
 };
 
+// The file that --config names, or nothing.
+std::string ConfigFile(const Flags& flags) {
+  std::string path;
+  for (const options::Given& given : flags.line.given) {
+    if (given.flag->name == "config") path = given.value;
+  }
+  return path;
+}
+
 // The file now says something else. A mistake in it must not cost the rules that are in force.
 void StartOver(const Flags& flags) {
   const absl::StatusOr<options::Settings> settings = LoadSettings(flags);
@@ -208,6 +217,7 @@ void StartOver(const Flags& flags) {
 struct Parts {
   const Flags& flags;
   const options::Settings& settings;
+  ConfigWatch& configuration;
   Source& source;
   Inbox& inbox;
   Driver& driver;
@@ -217,8 +227,7 @@ struct Parts {
 };
 
 int RunUntilTold(Parts parts) {
-  auto& [flags, settings, source, inbox, driver, addresses, telemetry, signals] = parts;
-  ConfigWatch configuration(settings.config_file);
+  auto& [flags, settings, configuration, source, inbox, driver, addresses, telemetry, signals] = parts;
   TakeOver take_over(settings.own.take_over);
   Epoll epoll;
   epoll.Watch(inbox.fd());
@@ -289,6 +298,7 @@ std::optional<int> Prepare(const Flags& flags, const options::Settings& settings
 }  // namespace
 
 int RunCommand(const Flags& flags) {
+  ConfigWatch configuration(ConfigFile(flags));  // from before it is read: no change is missed
   const absl::StatusOr<options::Settings> settings = LoadSettings(flags);
   if (!settings.ok()) {
     PrintError(settings.status());
@@ -345,7 +355,7 @@ int RunCommand(const Flags& flags) {
     if (config->api) config->api->observer = telemetry.ApiObserver();
     Source source(*config, inbox);
     telemetry.Serve(source.kube());
-    const int status = RunUntilTold({flags, *settings, source, inbox, driver, **addresses, telemetry, signals});
+    const int status = RunUntilTold({flags, *settings, configuration, source, inbox, driver, **addresses, telemetry, signals});
     telemetry.Close();
     return status;
   }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A ConfigMap that is edited while the node serves: the agent starts over with it, and no client notices.
-#include <unistd.h>
-
+#include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -122,8 +123,8 @@ TEST_F(ConfigReloadTest, AChangeTakesEffectInTheSameProcessAndNoConnectionFails)
   EXPECT_GT(report.answered, 100);
   monitor.Signal(SIGTERM);
   const std::string destroyed = monitor.Wait(kSoon).out;
-  EXPECT_THAT(destroyed, AllOf(Not(HasSubstr("delete table")), Not(HasSubstr("delete element"))))
-      << "the rules stay in place";
+  EXPECT_EQ(destroyed, "delete element ip pointsman pod_cidrs { 203.0.113.0/24 }\n")
+      << "everything else stays in place";
   EXPECT_EQ(Get(kMetricsPort, "/proxyMode").status, 200) << "it serves again";
   EXPECT_THAT(Get(kMetricsPort, "/configz").body, HasSubstr("198.18.0.0/15"));
 }
@@ -184,12 +185,13 @@ TEST_F(ConfigReloadTest, ManyChangesLeaveNoFilesOpen) {
     }));
     return open;
   };
-  const std::vector<std::string> at_first = settled();
-
+  // Not of the very first one: what it was started with is not passed on.
+  std::vector<std::string> at_first;
   for (int i = 0; i < 20; ++i) {
     const size_t mark = agent->Mark();
     volume_.Publish(With(absl::StrCat("198.18.", i, ".0/24")));
     ASSERT_TRUE(agent->WaitForEvent("ready", kSoon, mark)) << agent->log();
+    if (i == 0) at_first = settled();
   }
 
   EXPECT_TRUE(InForce("198.18.19.0/24"));
