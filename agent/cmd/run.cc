@@ -156,6 +156,7 @@ class TakeOver {
       return;
     }
     pending_ = wanted_ && !found->empty();
+    for (const std::string& line : found->kept) LogText(LogLevel::kWarning, "leftover_kept", line);
     if (found->empty()) return;
     Log(LogLevel::kWarning, "leftovers",
         {{"of", "kube-proxy"},
@@ -173,12 +174,10 @@ class TakeOver {
     const absl::StatusOr<Leftovers> found = FindLeftovers();
     std::vector<std::string> removed;
     absl::Status status = found.status();
-    if (found.ok()) {
-      for (const std::string& line : found->kept) LogText(LogLevel::kWarning, "leftover_kept", line);
-      status = RemoveLeftovers(*found, &removed);
-    }
-    if (!removed.empty())
+    if (found.ok()) status = RemoveLeftovers(*found, &removed);
+    if (!removed.empty()) {
       Log(LogLevel::kInfo, "took_over", {{"removed", removed.size()}, {"found", Summarise(*found)}});
+    }
     for (const std::string& line : removed) LogText(LogLevel::kVerbose, "removed", line);
     if (!status.ok()) ReportError(status, "take_over");
     pending_ = !status.ok();
@@ -355,7 +354,8 @@ int RunCommand(const Flags& flags) {
     if (config->api) config->api->observer = telemetry.ApiObserver();
     Source source(*config, inbox);
     telemetry.Serve(source.kube());
-    const int status = RunUntilTold({flags, *settings, configuration, source, inbox, driver, **addresses, telemetry, signals});
+    const int status =
+        RunUntilTold({flags, *settings, configuration, source, inbox, driver, **addresses, telemetry, signals});
     telemetry.Close();
     return status;
   }

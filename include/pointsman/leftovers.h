@@ -52,8 +52,8 @@ struct Leftovers {
   std::vector<Match> virtual_servers;  // of IPVS, on addresses of the device; sorted
   std::optional<LeftoverDevice> device;
 
-  // What is kube-proxy's and stays, because something that is not kube-proxy's leads to it: a line for each, with the
-  // reason.
+  // What is kube-proxy's and stays, because something that is not kube-proxy's leads to it, and what may be and could
+  // not be looked into: a line for each, with the reason.
   std::vector<std::string> kept;
 
   bool empty() const {

@@ -122,8 +122,16 @@ absl::StatusOr<Leftovers> FindLeftovers() {
   PM_ASSIGN_OR_RETURN(NftLeftovers nft, nl::FindNft(*socket));
   found.nft_tables = std::move(nft.tables);
   Take(nft.judgements, found);
-  PM_ASSIGN_OR_RETURN(const std::vector<Judgement> legacy, nl::FindLegacy());
-  Take(legacy, found);
+  const absl::StatusOr<std::vector<Judgement>> legacy = nl::FindLegacy();
+  if (absl::IsPermissionDenied(legacy.status())) {
+    std::sort(found.tables.begin(), found.tables.end());
+    found.kept.emplace_back(
+        "iptables (legacy): not looked into, that needs CAP_NET_RAW; ipsets and devices stay too, its rules may use "
+        "them");
+    return found;
+  }
+  PM_RETURN_IF_ERROR(legacy.status());
+  Take(*legacy, found);
   std::sort(found.tables.begin(), found.tables.end());
   if (nl::HasIpsets()) {
     PM_ASSIGN_OR_RETURN(found.ipsets, nl::FindIpsets(*socket));

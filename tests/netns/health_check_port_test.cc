@@ -82,8 +82,9 @@ TEST_F(HealthCheckPortTest, TellsHowManyEndpointsAreHereAsTheyComeAndGo) {
   const std::string metrics = Metrics();
   EXPECT_EQ(Sample(metrics, "kubeproxy_sync_proxy_rules_no_local_endpoints_total", "external"), 0);
   api->Put(Endpoints(0));
-  EXPECT_TRUE(support::Eventually(
-      kSoon, [&] { return Sample(Metrics(), "kubeproxy_sync_proxy_rules_no_local_endpoints_total", "external") == 1; }));
+  EXPECT_TRUE(support::Eventually(kSoon, [&] {
+    return Sample(Metrics(), "kubeproxy_sync_proxy_rules_no_local_endpoints_total", "external") == 1;
+  }));
 
   // When the Service is gone, or has no such port any more, then nobody listens.
   api->Delete("services", "shop", "web");

@@ -120,6 +120,22 @@ TEST_F(LeftoversTest, AreNamedAsAUserWouldWriteThem) {
   EXPECT_EQ(found.device->addresses.size(), 4U);
 }
 
+// As in a pod with CAP_NET_ADMIN alone.
+TEST_F(LeftoversTest, WhatCannotBeLookedIntoIsSaidAndTheRestGoes) {
+  for (const Old old : {Old::kNftables, Old::kIpvsLegacy}) AddKubeProxy(node_, old);
+  const support::ProcessResult cleanup = support::RunProcess(
+      node_, {"setpriv", "--bounding-set", "-all,+net_admin", "--inh-caps", "-all,+net_admin", "--no-new-privs",
+              support::PointsmanBinary(), "cleanup", "--kube-proxy"});
+  EXPECT_EQ(cleanup.exit_code, 0) << cleanup.err;
+  EXPECT_THAT(NonEmptyLines(cleanup.out),
+              ElementsAre("delete table ip kube-proxy", "delete table ip6 kube-proxy",
+                          HasSubstr("iptables (legacy): not looked into, that needs CAP_NET_RAW")));
+  const Leftovers left = Find(node_);
+  EXPECT_THAT(left.nft_tables, IsEmpty());
+  EXPECT_THAT(left.tables, Not(IsEmpty()));
+  EXPECT_THAT(left.ipsets, Not(IsEmpty()));
+}
+
 // A stranger's rule must not lose what it leads to, whichever table it is in.
 TEST_F(LeftoversTest, WhatAStrangerLeadsToStaysAndIsNamed) {
   for (const char* variant : {"nft", "legacy"}) {

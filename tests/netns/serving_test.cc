@@ -204,22 +204,22 @@ TEST_F(ServingTest, MetricsMoveWithAChange) {
 
   const support::Manifest api_service = {.name = "shop/api", .ip = "198.51.100.81", .endpoints = {"203.0.113.12"}};
   Put(*api, api_service);
-  ASSERT_TRUE(support::Eventually(kSoon, [&] { return Sample(Metrics(), "pointsman_services") == 2; }))
-      << agent->log();
+  ASSERT_TRUE(support::Eventually(kSoon, [&] { return Sample(Metrics(), "pointsman_services") == 2; })) << agent->log();
 
   const std::string after = Metrics();
   for (const char* moves :
        {"kubeproxy_sync_proxy_rules_endpoint_changes_total", "kubeproxy_sync_proxy_rules_service_changes_total",
-        "kubeproxy_sync_proxy_rules_duration_seconds_count", "kubeproxy_sync_partial_proxy_rules_duration_seconds_count",
+        "kubeproxy_sync_proxy_rules_duration_seconds_count",
+        "kubeproxy_sync_partial_proxy_rules_duration_seconds_count",
         "kubeproxy_sync_proxy_rules_last_timestamp_seconds", "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
         "pointsman_transactions_total", "pointsman_ops_total", "pointsman_messages_total", "pointsman_bytes_total",
         "pointsman_ruleset_generation"}) {
     EXPECT_GT(Sample(after, moves), Sample(before, moves)) << moves;
     EXPECT_GE(Sample(before, moves), 0) << moves;
   }
-  for (const char* stays : {"kubeproxy_sync_full_proxy_rules_duration_seconds_count", "pointsman_drift_total",
-                            "pointsman_generation_conflicts_total",
-                            "kubeproxy_sync_proxy_rules_nftables_sync_failures_total"}) {
+  for (const char* stays :
+       {"kubeproxy_sync_full_proxy_rules_duration_seconds_count", "pointsman_drift_total",
+        "pointsman_generation_conflicts_total", "kubeproxy_sync_proxy_rules_nftables_sync_failures_total"}) {
     EXPECT_EQ(Sample(after, stays), Sample(before, stays)) << stays;
   }
   for (const char* none : {"kubeproxy_sync_proxy_rules_endpoint_changes_pending",

@@ -13,8 +13,8 @@
 #include "absl/strings/str_split.h"
 
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 
+#include "nlohmann/json.hpp"
 #include "tests/netns/kube_world.h"
 #include "tests/unit/agent/serve/client.h"
 
@@ -44,7 +44,8 @@ class ServingWorld : public KubeWorld {
     support::ReplaceFile(
         dir_.File("config.conf"),
         absl::StrCat("apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ", mode,
-                     "\nhostnameOverride: ", kNodeName, "\nclientConnection:\n  kubeconfig: ", Config("kubeconfig", api),
+                     "\nhostnameOverride: ", kNodeName,
+                     "\nclientConnection:\n  kubeconfig: ", Config("kubeconfig", api),
                      "\nconntrack:\n  maxPerCore: 0\n  tcpEstablishedTimeout: 0s\n  tcpCloseWaitTimeout: 0s\n", more));
     return dir_.File("config.conf");
   }

@@ -26,48 +26,48 @@ namespace pointsman::support {
 template <typename Kernel = FakeDataplane>
 struct Agent {
   explicit Agent(Config config = {.node_name = "n1"})
-      : driver(std::move(config), inbox, kernel,
-               {.diagnostic = [this](const Diagnostic& d) { diagnostics.push_back(FormatDiagnostic(d)); },
-                .pass =
-                    [this](const PassReport& report) {
-                      passes.push_back(report);
-                      told.emplace_back("pass");
-                    },
-                .error =
-                    [this](const absl::Status& status, const char* stage) {
-                      errors.push_back(absl::StrCat(stage, ": ", std::string(status.message())));
-                      told.emplace_back("error");
-                    },
-                .clean =
-                    [this](std::vector<FlowCheck> checks) {
-                      for (const FlowCheck& check : checks) {
-                        if (check.renews) continue;
-                        cleaned.push_back(absl::StrCat(FormatMatch(check.frontend), " ", check.keep.size()));
-                      }
-                    },
-                .not_remembered = [this](uint64_t count) { not_remembered.push_back(count); },
-                .took = [this](int services,
-                               int slices) { told.push_back(absl::StrCat("took ", services, "+", slices)); },
-                .pending = [this] { told.emplace_back("pending"); },
-                .settled = [this] { told.emplace_back("settled"); },
-                .conflict = [this] { told.emplace_back("conflict"); },
-                .observed = [this](const absl::Status& status,
-                                   absl::Duration) { told.push_back(status.ok() ? "observed" : "not observed"); },
-                .facts =
-                    [this](absl::btree_map<NamespacedName, ServiceFacts> of, bool all) {
-                      told.emplace_back("facts");
-                      facts.emplace_back(std::move(of), all);
-                    },
-                .node =
-                    [this](const Node* node, const NodeInfo&) {
-                      nodes.push_back(node == nullptr ? "none"
-                                                      : absl::StrCat("taints=", absl::StrJoin(node->taints, ","),
-                                                                     node->deleting ? " deleting" : ""));
-                    },
-                .diagnosed =
-                    [this](const NamespacedName& service, const Diagnostics& of) {
-                      diagnosed.push_back(absl::StrCat(FormatName(service), " ", of.size()));
-                    }}) {}
+      : driver(
+            std::move(config), inbox, kernel,
+            {.diagnostic = [this](const Diagnostic& d) { diagnostics.push_back(FormatDiagnostic(d)); },
+             .pass =
+                 [this](const PassReport& report) {
+                   passes.push_back(report);
+                   told.emplace_back("pass");
+                 },
+             .error =
+                 [this](const absl::Status& status, const char* stage) {
+                   errors.push_back(absl::StrCat(stage, ": ", std::string(status.message())));
+                   told.emplace_back("error");
+                 },
+             .clean =
+                 [this](std::vector<FlowCheck> checks) {
+                   for (const FlowCheck& check : checks) {
+                     if (check.renews) continue;
+                     cleaned.push_back(absl::StrCat(FormatMatch(check.frontend), " ", check.keep.size()));
+                   }
+                 },
+             .not_remembered = [this](uint64_t count) { not_remembered.push_back(count); },
+             .took = [this](int services, int slices) { told.push_back(absl::StrCat("took ", services, "+", slices)); },
+             .pending = [this] { told.emplace_back("pending"); },
+             .settled = [this] { told.emplace_back("settled"); },
+             .conflict = [this] { told.emplace_back("conflict"); },
+             .observed = [this](const absl::Status& status,
+                                absl::Duration) { told.push_back(status.ok() ? "observed" : "not observed"); },
+             .facts =
+                 [this](absl::btree_map<NamespacedName, ServiceFacts> of, bool all) {
+                   told.emplace_back("facts");
+                   facts.emplace_back(std::move(of), all);
+                 },
+             .node =
+                 [this](const Node* node, const NodeInfo&) {
+                   nodes.push_back(node == nullptr ? "none"
+                                                   : absl::StrCat("taints=", absl::StrJoin(node->taints, ","),
+                                                                  node->deleting ? " deleting" : ""));
+                 },
+             .diagnosed =
+                 [this](const NamespacedName& service, const Diagnostics& of) {
+                   diagnosed.push_back(absl::StrCat(FormatName(service), " ", of.size()));
+                 }}) {}
 
   void Put(std::vector<ObjectChange> changes) {
     inbox.Put(std::move(changes), absl::Now());
@@ -132,9 +132,7 @@ inline ObjectChange PutNode(Node node) {
 
 // What others do to our tables.
 inline void AddForeignChain(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].chains["mine"]; }
-inline void FlushFrontends(nft::Ruleset& ruleset) {
-  ruleset.tables[Family::kIpv4].sets["frontends"].elements.clear();
-}
+inline void FlushFrontends(nft::Ruleset& ruleset) { ruleset.tables[Family::kIpv4].sets["frontends"].elements.clear(); }
 
 // One Service with one endpoint, in the kernel.
 template <typename Kernel = FakeDataplane>

@@ -104,8 +104,8 @@ TEST(DriverHooksTest, ACommitThatIsRefusedSettlesNothing) {
   agent->Put({Endpoints("ns/web", 2)});
   agent->Settle();
 
-  EXPECT_THAT(agent->Told(), ElementsAre("took 0+1", "pending", "error", "observed", "error", "observed", "facts",
-                                         "pass", "settled"));
+  EXPECT_THAT(agent->Told(),
+              ElementsAre("took 0+1", "pending", "error", "observed", "error", "observed", "facts", "pass", "settled"));
 }
 
 TEST(DriverHooksTest, NewAddressesArePendingAndTheSameAreNot) {
@@ -141,8 +141,7 @@ TEST(DriverHooksTest, AStrangersCommitInBetweenIsAConflictAndNoError) {
   agent->Put({Endpoints("ns/web", 2)});
   agent->Settle();
 
-  EXPECT_THAT(agent->Told(),
-              ElementsAre("took 0+1", "pending", "conflict", "observed", "facts", "pass", "settled"));
+  EXPECT_THAT(agent->Told(), ElementsAre("took 0+1", "pending", "conflict", "observed", "facts", "pass", "settled"));
 }
 
 // Somebody commits right after our own first transaction.
@@ -165,8 +164,8 @@ TEST(DriverHooksTest, AConflictWhileSweepingIsOneTooAndWhatWasSweptCountsAsSettl
 
   agent->LaterOn(absl::Seconds(5));
 
-  EXPECT_THAT(agent->Told(), ElementsAre("pending", "observed", "facts", "conflict", "pass", "observed", "facts",
-                                         "pass", "settled"));
+  EXPECT_THAT(agent->Told(),
+              ElementsAre("pending", "observed", "facts", "conflict", "pass", "observed", "facts", "pass", "settled"));
   EXPECT_THAT(agent->errors, IsEmpty());
   EXPECT_FALSE(agent->kernel.ruleset.tables.at(Family::kIpv4).chains.contains("mine"));
 }

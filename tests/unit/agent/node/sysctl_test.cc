@@ -80,13 +80,12 @@ TEST_P(LeftAloneTest, IsNotEvenWrittenAgain) {
   EXPECT_EQ(fs::last_write_time(Root() + "proc/sys/a"), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, LeftAloneTest,
-                         ::testing::Values(LeftCase{"Equal", {.path = "proc/sys/a", .wanted = 100}},
-                                           LeftCase{"EqualIsEnough",
-                                                    {.path = "proc/sys/a", .wanted = 100, .at_least = true}},
-                                           LeftCase{"MoreIsAsGood",
-                                                    {.path = "proc/sys/a", .wanted = 99, .at_least = true}}),
-                         [](const auto& row) { return row.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Cases, LeftAloneTest,
+    ::testing::Values(LeftCase{"Equal", {.path = "proc/sys/a", .wanted = 100}},
+                      LeftCase{"EqualIsEnough", {.path = "proc/sys/a", .wanted = 100, .at_least = true}},
+                      LeftCase{"MoreIsAsGood", {.path = "proc/sys/a", .wanted = 99, .at_least = true}}),
+    [](const auto& row) { return row.param.name; });
 
 TEST_F(SysctlTest, LessThanAtLeastIsRaised) {
   Write("proc/sys/a", "100\n");
