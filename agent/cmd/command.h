@@ -10,6 +10,7 @@
 #include "agent/options/command_line.h"
 #include "agent/options/settings.h"
 #include "agent/source/manifest_set.h"
+#include "pointsman/netlink.h"
 #include "pointsman/nft.h"
 
 namespace pointsman {
@@ -39,6 +40,10 @@ struct Flags {
 absl::StatusOr<options::Settings> LoadSettings(const Flags& flags);
 // Makes a Config of them, with MakeConfig; remarks on the settings go to standard error.
 absl::StatusOr<Config> ParseConfig(const Flags& flags);
+
+// Leaves the families to `config` that this kernel can do, by trying.
+// Returns: those left out, and why. Errors: kPermissionDenied, kUnavailable.
+absl::StatusOr<std::vector<NftTrial>> LeaveOutFamilies(Config& config);
 
 // Logs the remarks, and each flag with its value if the log is verbose.
 void LogSettings(const options::Settings& settings);

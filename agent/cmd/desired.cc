@@ -103,4 +103,11 @@ absl::StatusOr<Desired> LoadDesired(const Config& config) {
   return desired;
 }
 
+absl::StatusOr<std::vector<NftTrial>> LeaveOutFamilies(Config& config) {
+  PM_ASSIGN_OR_RETURN(std::vector<NftTrial> trials, ProbeNft(nft::CompileTrial()));
+  std::erase_if(trials, [](const NftTrial& trial) { return trial.verdict == NftTrial::Verdict::kWorks; });
+  for (const NftTrial& trial : trials) std::erase(config.families, trial.family);
+  return trials;
+}
+
 }  // namespace pointsman

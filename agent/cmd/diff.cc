@@ -94,7 +94,8 @@ class DiffPrinter {
 
 // The desired program against the kernel's. Where the order of slots and the width of a size class are history, the
 // kernel's own history counts: what it holds is right if it is one of the right ones.
-absl::StatusOr<std::pair<nft::Changes, nft::Ruleset>> Compare(const Config& config) {
+absl::StatusOr<std::pair<nft::Changes, nft::Ruleset>> Compare(Config config) {
+  PM_RETURN_IF_ERROR(LeaveOutFamilies(config).status());
   PM_ASSIGN_OR_RETURN(const Desired desired, LoadDesired(config));
   PM_ASSIGN_OR_RETURN(const std::unique_ptr<Dataplane> dataplane, OpenNftDataplane({.max_listed_elements = 1 << 30}));
   PM_ASSIGN_OR_RETURN(const Observation observation, dataplane->Observe());

@@ -265,13 +265,11 @@ int RunUntilTold(Parts parts) {
   return 1;
 }
 
-// Leaves the families to `config` that this kernel can do.
+// Leaves the families to `config` that this kernel can do, and says so.
 absl::Status TryOut(Config& config) {
-  PM_ASSIGN_OR_RETURN(const std::vector<NftTrial> trials, ProbeNft(nft::CompileTrial()));
+  PM_ASSIGN_OR_RETURN(const std::vector<NftTrial> left_out, LeaveOutFamilies(config));
   std::string refused;
-  for (const NftTrial& trial : trials) {
-    if (trial.verdict == NftTrial::Verdict::kWorks) continue;
-    std::erase(config.families, trial.family);
+  for (const NftTrial& trial : left_out) {
     const bool off = trial.verdict == NftTrial::Verdict::kFamilyOff;
     Log(off ? LogLevel::kInfo : LogLevel::kError, "family_left_out",
         {{"family", FormatFamily(trial.family)}, {"reason", trial.why}});

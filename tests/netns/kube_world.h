@@ -105,7 +105,9 @@ class KubeWorld : public ::testing::Test {
     return dir_.File(name);
   }
   static std::vector<std::string> With(const std::string& kubeconfig, std::vector<std::string> more = {}) {
-    std::vector<std::string> args = {"--kubeconfig", kubeconfig, "--hostname-override", kNodeName};
+    // The size of the connection tracking table is the machine's, not the namespace's.
+    std::vector<std::string> args = {"--kubeconfig", kubeconfig, "--hostname-override", kNodeName,
+                                     "--conntrack-max-per-core=0"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }

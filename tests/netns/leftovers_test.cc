@@ -123,9 +123,9 @@ TEST_F(LeftoversTest, AreNamedAsAUserWouldWriteThem) {
 // As in a pod with CAP_NET_ADMIN alone.
 TEST_F(LeftoversTest, WhatCannotBeLookedIntoIsSaidAndTheRestGoes) {
   for (const Old old : {Old::kNftables, Old::kIpvsLegacy}) AddKubeProxy(node_, old);
-  const support::ProcessResult cleanup = support::RunProcess(
-      node_, {"setpriv", "--bounding-set", "-all,+net_admin", "--inh-caps", "-all,+net_admin", "--no-new-privs",
-              support::PointsmanBinary(), "cleanup", "--kube-proxy"});
+  const support::ProcessResult cleanup =
+      support::RunProcess(node_, {"setpriv", "--bounding-set", "-all,+net_admin", "--inh-caps", "-all,+net_admin",
+                                  "--no-new-privs", support::PointsmanBinary(), "cleanup", "--kube-proxy"});
   EXPECT_EQ(cleanup.exit_code, 0) << cleanup.err;
   EXPECT_THAT(NonEmptyLines(cleanup.out),
               ElementsAre("delete table ip kube-proxy", "delete table ip6 kube-proxy",

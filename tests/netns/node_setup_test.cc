@@ -213,6 +213,7 @@ TEST_F(NodeSetupTest, WhereIpv6IsOffItIsLeftOutInOneLineAndIpv4Works) {
   EXPECT_EQ(healthz.status, 200);
   EXPECT_TRUE(Parsed(healthz)["status"].contains("IPv4"));
   EXPECT_FALSE(Parsed(healthz)["status"].contains("IPv6")) << healthz.body;
+  EXPECT_EQ(Pointsman("diff", With(dir_.File("kubeconfig"))).out, "no differences\n");
 }
 
 // --- The end ---
