@@ -441,6 +441,36 @@ TEST(PlanServiceTest, OfTwoPortsOnOneMatchTheFirstKeepsItAndTheOtherIsToldOf) {
   EXPECT_THAT(FormatDiagnostic(planned.diagnostics[0]), HasSubstr("192.0.2.1:80/tcp is another port's already"));
 }
 
+// What kubeproxy_sync_proxy_rules_no_local_endpoints_total counts.
+TEST(PlanServiceTest, PortsThatAreLocalWithEndpointsElsewhereOnlyAreCounted) {
+  const auto service = [] { return Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80, "http"); };
+  const auto at = [](const std::vector<std::string>& nodes) {
+    Slice slice("ns/web-1", "web");
+    slice.Port(8080, "http");
+    for (size_t i = 0; i < nodes.size(); ++i) slice.Ready(absl::StrCat("203.0.113.", i + 1), nodes[i]);
+    return slice.Build();
+  };
+  const struct {
+    const char* what;
+    Service service;
+    std::vector<std::string> nodes;  // of the endpoints; n1 is this one
+    NoLocalEndpoints want;
+  } rows[] = {
+      {"no policy", service().Build(), {"n2"}, {}},
+      {"internal", service().InternalLocal().Build(), {"n2"}, {.internal = 1}},
+      {"internal, one here", service().InternalLocal().Build(), {"n2", "n1"}, {}},
+      {"internal, none anywhere", service().InternalLocal().Build(), {}, {}},
+      {"external", service().Vip("198.51.100.2").ExternalLocal().Build(), {"n2"}, {.external = 1}},
+      {"external, one here", service().Vip("198.51.100.2").ExternalLocal().Build(), {"n1"}, {}},
+      {"both", service().InternalLocal().Vip("198.51.100.2").ExternalLocal().Build(), {"n2"}, {1, 1}},
+  };
+  for (const auto& row : rows) {
+    const ServicePlan plan = Plan(row.service, {at(row.nodes)}, {}).plan;
+    EXPECT_EQ(plan.no_local_ipv4, row.want) << row.what;
+    EXPECT_EQ(plan.no_local_ipv6, NoLocalEndpoints{}) << row.what;
+  }
+}
+
 TEST(PlanServiceTest, OnePlanCarriesTheAgeOfItsService) {
   const absl::Time created = absl::FromUnixSeconds(1700000000);
   const Service service = Svc("ns/web").ClusterIp("192.0.2.1").Tcp(80).Created(created).Build();
