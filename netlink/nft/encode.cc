@@ -275,6 +275,10 @@ class OpEncoder {
     const uint32_t key_size = FieldsBytes(spec.key);
     const uint32_t data_size = FieldsBytes(spec.data);
     if (key_size == 0 || (data_size == 0 && !spec.data.empty())) return absl::InternalError("field of unknown length");
+    if (std::max(key_size, data_size) > NFT_DATA_VALUE_MAXLEN) {
+      return absl::InternalError(absl::StrCat("key of ", key_size, " and data of ", data_size,
+                                              " bytes, where there is room for ", NFT_DATA_VALUE_MAXLEN));
+    }
     if (spec.verdicts && !spec.data.empty()) return absl::InternalError("a map of both verdicts and data");
 
     const SetPtr set = NewSet(op.name);

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 
+#include "netlink/core/uapi.h"
 #include "netlink/nft/fields.h"
 #include "tests/unit/netlink/changes.h"
 
@@ -111,6 +112,7 @@ std::vector<Field> ArbFields(int least, int most) {
     fields.push_back(*rc::gen::element(Field::kInteger, Field::kIpv4Addr, Field::kIpv6Addr, Field::kInetProto,
                                        Field::kInetService, Field::kMark));
   }
+  while (FieldsBytes(fields) > NFT_DATA_VALUE_MAXLEN) fields.pop_back();  // the kernel takes no more
   return fields;
 }
 

@@ -534,6 +534,9 @@ TEST(EncodeTest, WhatTheKernelCouldOnlyMisunderstandIsRefused) {
       {nft::AddSet{kV4, "s", {.key = {static_cast<Field>(41)}}}, "unknown length"},
       {nft::AddSet{kV4, "s", {.key = std::vector<Field>(6, Field::kInetService)}}, "more than 5 fields"},
       {nft::AddSet{kV4, "s", {.key = {Field::kIpv4Addr}, .data = {Field::kIpv4Addr}, .verdicts = true}}, "both"},
+      {nft::AddSet{
+           kV4, "s", {.key = {Field::kIpv6Addr, Field::kIpv6Addr, Field::kIpv6Addr, Field::kIpv6Addr, Field::kMark}}},
+       "key of 68 and data of 0 bytes, where there is room for 64"},
       {nft::AddSet{kV4,
                    "s",
                    {.key = {Field::kIpv4Addr, Field::kInetProto, Field::kInetService, Field::kInteger},
