@@ -232,6 +232,7 @@ int RunUntilTold(Parts parts) {
   epoll.Watch(inbox.fd());
   epoll.Watch(addresses.fd());
   epoll.Watch(signals.fd());
+  epoll.Watch(telemetry.failed_fd());
   if (configuration.fd() >= 0) epoll.Watch(configuration.fd());
   bool ready = false;
   absl::Time until = absl::InfinitePast();

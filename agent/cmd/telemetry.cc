@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/cmd/telemetry.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <optional>
@@ -145,7 +148,14 @@ struct Telemetry::Impl {
                  .version = PM_VERSION,
                  .board = &board,
                  .source = [this] { return source == nullptr ? Metrics::Source{} : MetricsOf(source->status()); }}),
-        started(absl::Now()) {}
+        started(absl::Now()),
+        failed_fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+  ~Impl() {
+    server.reset();  // its thread writes there
+    close(failed_fd);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   bool Healthy() const {
     return board.Read([&](const Standing& s) { return serve::Assess(s, limit, SteadyNow()).healthy; });
@@ -171,8 +181,14 @@ struct Telemetry::Impl {
                            {"error", status.message()},
                            {"next", settings.proxy.bind_address_hard_fail ? "giving up, as bindAddressHardFail says"
                                                                           : "trying again"}});
-                      if (settings.proxy.bind_address_hard_fail) failed = true;
+                      if (settings.proxy.bind_address_hard_fail) Fail();
                     }});
+  }
+
+  // From any thread.
+  void Fail() {
+    failed = true;
+    eventfd_write(failed_fd, 1);
   }
 
   void TakeFacts(const absl::btree_map<NamespacedName, ServiceFacts>& facts, bool all) {
@@ -262,6 +278,7 @@ struct Telemetry::Impl {
   const kube::KubeSource* source = nullptr;  // set while nobody serves
   options::Misfits misfits;                  // as told
   std::atomic<bool> failed = false;
+  const int failed_fd;
   NoLocalSums no_local;
   // Last, so that its thread is gone before what it reads is.
   std::optional<serve::HttpServer> server;
@@ -323,6 +340,7 @@ kube::Observer Telemetry::ApiObserver() {
 }
 
 bool Telemetry::failed() const { return impl_->failed; }
+int Telemetry::failed_fd() const { return impl_->failed_fd; }
 
 Driver::Hooks Telemetry::Hooks(absl::AnyInvocable<void(std::vector<FlowCheck>)> clean) {
   Impl& impl = *impl_;

@@ -33,6 +33,8 @@ class Telemetry {
   void Close();
   // Set when a server could not be opened although the settings insist; the loop ends then. From any thread.
   bool failed() const;
+  // Readable from then on.
+  int failed_fd() const;
 
   // What the driver is to tell. `clean` gets the flows.
   Driver::Hooks Hooks(absl::AnyInvocable<void(std::vector<FlowCheck>)> clean);

@@ -288,6 +288,14 @@ TEST_F(ServingTest, ATakenAddressEndsTheStartIfTheConfigurationInsists) {
   EXPECT_EQ(run.exit_code, 1) << run.err;
   EXPECT_THAT(run.err, HasSubstr("127.0.0.1:10249"));
   EXPECT_THAT(run.err, HasSubstr("bindAddressHardFail"));
+
+  // Also while there is nothing else to wake up for.
+  const std::string configuration = Configure(*api, "bindAddressHardFail: true\n");
+  api->Stop();
+  const support::ProcessResult alone =
+      support::RunPointsman(node(), {"run", "--config", configuration}, {.timeout = absl::Seconds(20)});
+  EXPECT_FALSE(alone.timed_out) << alone.err;
+  EXPECT_EQ(alone.exit_code, 1) << alone.err;
 }
 
 TEST_F(ServingTest, BesideManifestsOnlyWhatIsAskedForListens) {
