@@ -129,21 +129,40 @@ void Driver::Observe(absl::Time now) {
   full_ = true;
 }
 
-nft::Changes Driver::Stage(bool shrink, PassReport& report) {
-  const absl::Time start = SteadyNow();
-  NodeInfo node = MakeNodeInfo(config_, store_.FindNode(config_.node_name), addresses_);
-  Diagnostics node_wide;
-  nft::BaseSettings settings = MakeBaseSettings(config_, store_, node_wide);
-  TellNodeWide(std::move(node_wide));
+Touched Driver::Prepare(bool shrink) {
   Touched todo = touched_;
-  // Node-wide objects may change without changing what we use of them.
-  todo.all = full_ || node != node_ || settings != settings_;
+  todo.all = full_;
+  if (full_ || touched_.all) {
+    NodeInfo node = MakeNodeInfo(config_, store_.FindNode(config_.node_name), addresses_);
+    Diagnostics node_wide;
+    nft::BaseSettings settings = MakeBaseSettings(config_, store_, node_wide);
+    TellNodeWide(std::move(node_wide));
+    // Node-wide objects may change without changing what we use of them.
+    todo.all = todo.all || node != node_ || settings != settings_;
+    node_ = std::move(node);
+    settings_ = std::move(settings);
+    // Also for what others than the program go by: taints.
+    hooks_.node(store_.FindNode(config_.node_name), node_);
+  }
   if (shrink) todo.services.insert(programmer_.shrinkable().begin(), programmer_.shrinkable().end());
-  node_ = std::move(node);
-  settings_ = std::move(settings);
+  return todo;
+}
 
-  // Also for what others than the program go by: taints.
-  if (touched_.all || todo.all) hooks_.node(store_.FindNode(config_.node_name), node_);
+absl::Status Driver::CommitFirst(bool guarded, PassReport& report) {
+  const absl::Time start = SteadyNow();
+  const PlanPatch patch = planner_.Plan(store_, {.services = store_.First()}, node_, settings_.policy);
+  const nft::Changes changes = programmer_.Stage(patch, settings_, /*full=*/true);
+  std::vector<FlowCheck> stale = flows_.Stage(patch, /*full=*/true);
+  PM_RETURN_IF_ERROR(Commit(changes.commit, guarded, report));
+  programmer_.Accept();
+  flows_.Accept();
+  if (!stale.empty()) hooks_.clean(std::move(stale));
+  report.first = SteadyNow() - start;
+  return absl::OkStatus();
+}
+
+nft::Changes Driver::Stage(const Touched& todo, bool shrink, PassReport& report) {
+  const absl::Time start = SteadyNow();
   const PlanPatch patch = planner_.Plan(store_, todo, node_, settings_.policy);
   Tell(patch);
   facts_.clear();
@@ -177,8 +196,15 @@ absl::Status Driver::Commit(const nft::ChangeSet& changes, bool guarded, PassRep
 void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   PassReport report;
   const bool rebuild = next.what == Controller::Do::kRebuild;
+  const bool guarded = next.guarded && !rebuild;
+  const bool shrink = next.what == Controller::Do::kShrink;
   if (rebuild) programmer_.Observe({});
-  nft::Changes changes = Stage(next.what == Controller::Do::kShrink, report);
+  const Touched todo = Prepare(shrink);
+  if (full_ && tables_.empty() && !store_.First().empty() && store_.size() >= kManyServices) {
+    // The rest takes a while, and nobody serves meanwhile.
+    if (const absl::Status first = CommitFirst(guarded, report); !first.ok()) return Failed(first);
+  }
+  nft::Changes changes = Stage(todo, shrink, report);
   ReturnMemory(report);
   if (rebuild) {
     nft::ChangeSet from_nothing;
@@ -189,22 +215,11 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   }
 
   const absl::Time start = SteadyNow();
-  const absl::Status status = Commit(changes.commit, next.guarded && !rebuild, report);
+  const absl::Status status = Commit(changes.commit, guarded, report);
+  if (!status.ok()) return Failed(status);
   const absl::Time done = SteadyNow();
   report.committing = done - start;
-  controller_.Committed(done, status);
-  if (!status.ok()) {
-    programmer_.Doubt();
-    full_ = true;
-    last_error_ = status;
-    // A stranger's commit is no error, just a reason to look again.
-    if (absl::IsAborted(status)) {
-      hooks_.conflict();
-    } else {
-      hooks_.error(status, "commit");
-    }
-    return;
-  }
+  controller_.Committed(done, absl::OkStatus());
   programmer_.Accept();
   flows_.Accept();
   if (!stale_.empty()) hooks_.clean(std::move(stale_));
@@ -236,6 +251,19 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   ReturnMemory(report);
   hooks_.pass(report);
   CountNotRemembered(done);
+}
+
+void Driver::Failed(const absl::Status& status) {
+  controller_.Committed(SteadyNow(), status);
+  programmer_.Doubt();
+  full_ = true;
+  last_error_ = status;
+  // A stranger's commit is no error, just a reason to look again.
+  if (absl::IsAborted(status)) {
+    hooks_.conflict();
+  } else {
+    hooks_.error(status, "commit");
+  }
 }
 
 void Driver::TellNodeWide(Diagnostics diagnostics) {

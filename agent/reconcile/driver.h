@@ -31,6 +31,9 @@ struct PassReport {
   absl::Duration planning;    // from objects to changes
   absl::Duration committing;  // in the kernel
   absl::Duration sweeping;    // of that, clearing away
+  // On a cold start: until what other Services depend on was in the kernel, in a transaction before all else. It is not
+  // part of the durations above.
+  std::optional<absl::Duration> first;
 };
 
 // What those who ask about a Service, or about all of them, are told.
@@ -107,9 +110,15 @@ class Driver {
   void CheckGeneration(absl::Time now);
   // Asks the kernel's counters, now and then, while anybody is to be remembered.
   void CountNotRemembered(absl::Time now);
-  // Compiles what is dirty; sets `report`'s planning half.
-  nft::Changes Stage(bool shrink, PassReport& report);
+  // Takes in what is node-wide.
+  // Returns: what is to be compiled.
+  Touched Prepare(bool shrink);
+  // The first transaction on a node where nothing is yet: the Services that the others depend on.
+  absl::Status CommitFirst(bool guarded, PassReport& report);
+  // Compiles `todo`; sets `report`'s planning half.
+  nft::Changes Stage(const Touched& todo, bool shrink, PassReport& report);
   absl::Status Commit(const nft::ChangeSet& changes, bool guarded, PassReport& report);
+  void Failed(const absl::Status& status);
   void Tell(const PlanPatch& patch);
   void TellNodeWide(Diagnostics diagnostics);
 

@@ -48,11 +48,14 @@ class Store {
   std::vector<const ServiceCidr*> ServiceCidrs() const;
   // Every Service held. Cost: O(services); for full syncs only.
   absl::btree_set<NamespacedName> ServiceNames() const;
+  // Those of them that others depend on, wanted first where nothing is yet: the API server's and the cluster's DNS.
+  const absl::btree_set<NamespacedName>& First() const { return first_; }
   size_t size() const { return objects_.size(); }
 
  private:
   absl::flat_hash_map<ObjectKey, std::shared_ptr<const Object>> objects_;
   absl::flat_hash_map<NamespacedName, absl::btree_set<std::string>> slices_by_service_;
+  absl::btree_set<NamespacedName> first_;
   absl::btree_set<ObjectKey> node_wide_;  // Nodes and ServiceCIDRs: few
 };
 

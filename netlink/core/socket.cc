@@ -50,7 +50,7 @@ absl::StatusOr<std::unique_ptr<Socket>> Socket::Open() {
   return socket;
 }
 
-Socket::Socket(mnl_socket* socket) : socket_(socket), buffer_(kReceiveSize) {}
+Socket::Socket(mnl_socket* socket) : socket_(socket), buffer_(kReceiveSize), send_buffer_(SendBuffer()) {}
 
 Socket::~Socket() { mnl_socket_close(socket_); }
 
@@ -79,11 +79,12 @@ int Socket::SendBuffer() const {
 }
 
 void Socket::GrowSendBuffer(size_t datagram) {
-  if (datagram + kSendOverhead <= static_cast<size_t>(SendBuffer())) return;
+  if (datagram + kSendOverhead <= static_cast<size_t>(send_buffer_)) return;
   const int wanted = static_cast<int>(std::min<size_t>(datagram + kSendOverhead, INT_MAX / 2));
   if (setsockopt(fd(), SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof(wanted)) < 0) {
     setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted));
   }
+  send_buffer_ = SendBuffer();
 }
 
 absl::Status Socket::Send(ByteSpan datagram) {

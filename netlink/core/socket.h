@@ -38,6 +38,7 @@ class Socket final : public Transport {
 
   mnl_socket* const socket_;
   std::vector<uint8_t> buffer_;
+  int send_buffer_;  // as last asked for
 };
 
 }  // namespace pointsman::nl

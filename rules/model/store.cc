@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+
 namespace pointsman {
 namespace {
 
@@ -14,6 +16,17 @@ std::optional<NamespacedName> ServiceOf(const std::shared_ptr<const Object>& obj
   const auto label = meta.labels.find(kServiceNameLabel);
   if (label == meta.labels.end() || label->second.empty()) return std::nullopt;
   return NamespacedName{meta.name.ns, label->second};
+}
+
+// Whether others depend on this Service.
+bool IsFirst(const Service& service) {
+  static const auto* const kNames = new absl::flat_hash_set<NamespacedName>{{"default", "kubernetes"},
+                                                                            {"kube-system", "kube-dns"},
+                                                                            {"kube-system", "coredns"},
+                                                                            {"openshift-dns", "dns-default"}};
+  if (kNames->contains(service.meta.name)) return true;
+  const auto app = service.meta.labels.find("k8s-app");
+  return service.meta.name.ns == "kube-system" && app != service.meta.labels.end() && app->second == "kube-dns";
 }
 
 }  // namespace
@@ -33,6 +46,8 @@ Touched Store::Apply(const ObjectBatch& batch) {
     switch (change.key.kind) {
       case Kind::kService:
         touched.services.insert(change.key.name);
+        first_.erase(change.key.name);
+        if (after && IsFirst(std::get<Service>(*after))) first_.insert(change.key.name);
         break;
       case Kind::kEndpointSlice:
         // A slice may move from one Service to another: both are concerned.

@@ -32,6 +32,7 @@ class FakeDataplane : public Dataplane {
     ++generation;
     ++transactions;
     last = changes;
+    if (committed) committed();
     return CommitReport{.ops = static_cast<int>(changes.size()),
                         .messages = static_cast<int>(changes.size()),
                         .generation = generation};
@@ -52,6 +53,7 @@ class FakeDataplane : public Dataplane {
   int transactions = 0;
   uint64_t counted = 0;
   nft::ChangeSet last;
+  std::function<void()> committed;                   // called after each transaction
   std::vector<absl::Status> observe_faults;  // taken front to back, one a call
   std::vector<absl::Status> commit_faults;
 
