@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
@@ -18,12 +20,12 @@ constexpr absl::Duration kDefaultAffinity = absl::Seconds(10800);
 // Collects what is wrong with one object.
 class Complaints {
  public:
-  Complaints(Diagnostics& out, Kind kind, const NamespacedName& name) : out_(out), object_(FormatKey({kind, name})) {}
+  Complaints(Diagnostics& out, Kind kind, const NamespacedName& name) : out_(out), kind_(kind), name_(name) {}
 
   void Add(Severity severity, std::string field, std::string problem, std::string effect, std::string hint = "") {
     out_.push_back({.severity = severity,
                     .where = "",
-                    .object = object_,
+                    .object = FormatKey({kind_, name_}),
                     .field = std::move(field),
                     .problem = std::move(problem),
                     .effect = std::move(effect),
@@ -32,7 +34,8 @@ class Complaints {
 
  private:
   Diagnostics& out_;
-  std::string object_;
+  const Kind kind_;
+  const NamespacedName& name_;
 };
 
 bool Hidden(const Service& service) {
@@ -117,17 +120,31 @@ bool HasFamily(const std::vector<Cidr>& ranges, Family family) {
   return std::any_of(ranges.begin(), ranges.end(), [&](const Cidr& cidr) { return cidr.family() == family; });
 }
 
-// Endpoints of one Service by the port they serve.
+// Endpoints of one Service by the port they serve, as they come.
 using EndpointKey = std::tuple<Family, std::string, Protocol>;
 // A std::map, for AddSlice holds on to several of its lists while it makes new ones.
-using EndpointsByPort = std::map<EndpointKey, absl::btree_map<SocketAddr, Endpoint>>;
+using EndpointsByPort = std::map<EndpointKey, std::vector<Endpoint>>;
 
 int Rank(const Endpoint& e) { return e.ready ? 3 : e.serving && !e.terminating ? 2 : e.serving ? 1 : 0; }
+
+// Sorts by address. Of duplicates the better one stays, of equally good ones the first.
+void Collapse(std::vector<Endpoint>& endpoints) {
+  // Slices are mostly written in order.
+  const auto before = [](const Endpoint& a, const Endpoint& b) {
+    if (a.addr != b.addr) return a.addr < b.addr;
+    return Rank(a) > Rank(b);
+  };
+  if (!std::is_sorted(endpoints.begin(), endpoints.end(), before)) {
+    std::stable_sort(endpoints.begin(), endpoints.end(), before);
+  }
+  const auto same = [](const Endpoint& a, const Endpoint& b) { return a.addr == b.addr; };
+  endpoints.erase(std::unique(endpoints.begin(), endpoints.end(), same), endpoints.end());
+}
 
 void AddSlice(const EndpointSlice& slice, EndpointsByPort& out, Diagnostics& diagnostics) {
   if (!slice.address_type || slice.meta.labels.contains(kHeadlessLabel)) return;
   Complaints complaints(diagnostics, Kind::kEndpointSlice, slice.meta.name);
-  std::vector<absl::btree_map<SocketAddr, Endpoint>*> lists;
+  std::vector<std::vector<Endpoint>*> lists;
   std::vector<uint16_t> numbers;
   for (size_t p = 0; p < slice.ports.size(); ++p) {
     const SlicePort& port = slice.ports[p];
@@ -139,33 +156,31 @@ void AddSlice(const EndpointSlice& slice, EndpointsByPort& out, Diagnostics& dia
     }
     lists.push_back(&out[{*slice.address_type, *port.name, port.protocol}]);
     numbers.push_back(*port.port);
+    lists.back()->reserve(lists.back()->size() + slice.endpoints.size());
   }
   for (size_t e = 0; e < slice.endpoints.size(); ++e) {
     const SliceEndpoint& from = slice.endpoints[e];
-    const std::string field = absl::StrCat("endpoints[", e, "].addresses");
     if (from.addresses.empty()) {
-      complaints.Add(Severity::kError, field, "is empty", "this endpoint is skipped");
+      complaints.Add(Severity::kError, absl::StrCat("endpoints[", e, "].addresses"), "is empty",
+                     "this endpoint is skipped");
       continue;
     }
     const std::optional<IpAddr> addr = IpAddr::Parse(from.addresses[0]);
     if (!addr || addr->family() != *slice.address_type || addr->IsUnspecified() || addr->IsLoopback()) {
-      complaints.Add(Severity::kError, absl::StrCat(field, "[0]"),
+      complaints.Add(Severity::kError, absl::StrCat("endpoints[", e, "].addresses[0]"),
                      absl::StrCat("\"", from.addresses[0], "\" is not an ", FormatFamily(*slice.address_type),
                                   " address that can be reached"),
                      "this endpoint is skipped");
       continue;
     }
     for (size_t p = 0; p < lists.size(); ++p) {
-      const SocketAddr where = {*addr, numbers[p]};
-      Endpoint endpoint = {.addr = where,
+      lists[p]->push_back({.addr = {*addr, numbers[p]},
                            .ready = from.ready,
                            .serving = from.serving,
                            .terminating = from.terminating,
                            .node = from.node_name,
                            .zone_hints = *from.zone_hints,
-                           .node_hints = *from.node_hints};
-      const auto [it, fresh] = lists[p]->try_emplace(where, endpoint);
-      if (!fresh && Rank(endpoint) > Rank(it->second)) it->second = std::move(endpoint);
+                           .node_hints = *from.node_hints});
     }
   }
 }
@@ -186,6 +201,7 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
             [](const EndpointSlice* a, const EndpointSlice* b) { return a->meta.name < b->meta.name; });
   EndpointsByPort endpoints;
   for (const EndpointSlice* slice : ordered) AddSlice(*slice, endpoints, built.diagnostics);
+  for (auto& [port, list] : endpoints) Collapse(list);
 
   Complaints complaints(built.diagnostics, Kind::kService, service.meta.name);
   const Addresses addresses = ParseAddresses(service, complaints);
@@ -233,10 +249,7 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
                          .creation = service.meta.creation};
       if (out.affinity && *out.affinity <= absl::ZeroDuration()) out.affinity = kDefaultAffinity;
       const auto list = endpoints.find({family, port.name, port.protocol});
-      if (list != endpoints.end()) {
-        out.endpoints.reserve(list->second.size());
-        for (const auto& [addr, endpoint] : list->second) out.endpoints.push_back(endpoint);
-      }
+      if (list != endpoints.end()) out.endpoints = list->second;
       built.ports.push_back(std::move(out));
     }
   }
