@@ -57,11 +57,10 @@ std::vector<std::shared_ptr<const ServicePlan>> Desired::plans() const {
 
 absl::StatusOr<ReadObjects> ReadSource(const Config& config) {
   ReadObjects read;
-  std::vector<std::shared_ptr<const Object>> objects;
   if (config.api) {
     PM_ASSIGN_OR_RETURN(kube::ClusterObjects cluster, kube::ReadCluster(*config.api, kReadPatience));
     read.diagnostics = std::move(cluster.diagnostics);
-    objects = std::move(cluster.objects);
+    read.changes = std::move(cluster.objects);
   } else {
     LoadedManifests loaded = LoadManifests(config.manifests, config.allocate_from);
     if (!loaded.complete) {
@@ -69,11 +68,9 @@ absl::StatusOr<ReadObjects> ReadSource(const Config& config) {
       return absl::NotFoundError("a path given with --manifests cannot be read");
     }
     read.diagnostics = std::move(loaded.diagnostics);
-    for (LocatedObject& located : loaded.objects) objects.push_back(std::move(located.object));
-  }
-  for (std::shared_ptr<const Object>& object : objects) {
-    ObjectKey key = KeyOf(*object);
-    read.changes.push_back({std::move(key), std::move(object)});
+    for (const LocatedObject& located : loaded.objects) {
+      read.changes.push_back({KeyOf(*located.object), PackedObject(*located.object)});
+    }
   }
   return read;
 }

@@ -102,7 +102,7 @@ int RunOnce(const Config& config, Driver& driver, Inbox& inbox) {
     return 1;
   }
   for (const Diagnostic& diagnostic : read->diagnostics) ReportDiagnostic(diagnostic);
-  inbox.Put(std::move(read->changes), absl::Now());
+  inbox.Put(std::move(read->changes), SteadyNow());
   inbox.MarkSynced();
   driver.Wake();
   while (!driver.idle()) {

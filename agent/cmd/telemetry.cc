@@ -47,8 +47,8 @@ void LogPass(const PassReport& report) {
        {"bytes", report.commit.bytes},
        {"full", report.full ? "yes" : "no"},
        {"flow_checks", report.flow_checks},
-       {"planning", absl::FormatDuration(report.planning)},
-       {"committing", absl::FormatDuration(report.committing)}});
+       {"planning", absl::FormatDuration(report.planning + report.compiling)},
+       {"committing", absl::FormatDuration(report.encoding.value_or(absl::ZeroDuration()) + report.committing)}});
 }
 
 void LogNotRemembered(uint64_t connections, uint32_t size) {
@@ -251,16 +251,29 @@ struct Telemetry::Impl {
 
   void TakePass(const PassReport& report) {
     LogPass(report);
-    metrics.ObservePass({.duration = report.planning + report.committing + report.sweeping,
+    CountPass(report);
+    metrics.ObserveStage(Metrics::Stage::kSweep, report.sweeping);
+    if (report.repaired) metrics.DriftFound();
+    if (report.triggers.empty()) return;
+    const absl::Time done = absl::Now() - (SteadyNow() - report.done);
+    for (const auto& [family, at] : report.triggers) metrics.ObserveNetworkProgramming(family, done - at);
+  }
+
+  // Also one that failed, as far as it came.
+  void CountPass(const PassReport& report) {
+    const absl::Duration encoding = report.encoding.value_or(absl::ZeroDuration());
+    metrics.ObservePass({.duration = report.first.value_or(absl::ZeroDuration()) + report.planning + report.compiling +
+                                     encoding + report.committing + report.sweeping,
                          .full = report.full,
                          .transactions = report.transactions,
                          .ops = report.commit.ops,
                          .messages = report.commit.messages,
                          .bytes = report.commit.bytes});
+    if (report.waiting) metrics.ObserveStage(Metrics::Stage::kWait, *report.waiting);
     metrics.ObserveStage(Metrics::Stage::kPlan, report.planning);
+    metrics.ObserveStage(Metrics::Stage::kCompile, report.compiling);
+    if (report.encoding) metrics.ObserveStage(Metrics::Stage::kEncode, encoding);
     metrics.ObserveStage(Metrics::Stage::kCommit, report.committing);
-    metrics.ObserveStage(Metrics::Stage::kSweep, report.sweeping);
-    if (report.repaired) metrics.DriftFound();
   }
 
   void TakeError(const absl::Status& status, absl::string_view stage) {
@@ -374,6 +387,7 @@ Driver::Hooks Telemetry::Hooks(absl::AnyInvocable<void(std::vector<FlowCheck>)> 
             impl.metrics.Synced(now.calendar);
             impl.board.Update([&](Standing& s) { s.Synced(now); });
           },
+      .pass_failed = [&impl](const PassReport& report) { impl.CountPass(report); },
       .conflict = [&impl] { impl.metrics.GenerationConflict(); },
       .observed = [&impl](const absl::Status&,
                           absl::Duration took) { impl.metrics.ObserveStage(Metrics::Stage::kObserve, took); },
@@ -407,9 +421,12 @@ void Telemetry::ReportCleaning(const absl::StatusOr<FlowReport>& report) {
         {{"stage", "clean_flows"}, {"error", report.status().message()}, {"next", "trying again"}});
     return;
   }
+  absl::Duration took;
   for (const FlowPass& pass : report->passes) {
+    took += pass.duration;
     impl_->metrics.ObserveConntrackPass(pass.family, pass.duration, pass.seen, pass.deleted);
   }
+  impl_->metrics.ObserveStage(Metrics::Stage::kFlows, took);
   Log(report->deleted > 0 ? LogLevel::kInfo : LogLevel::kVerbose, "cleaned_flows",
       {{"seen", report->seen}, {"deleted", report->deleted}});
 }

@@ -176,12 +176,13 @@ bool IsSet(const google::protobuf::Timestamp& time) { return time.seconds() != 0
 
 }  // namespace
 
-void Complaints::Add(std::string field, std::string problem, absl::string_view effect, std::string hint) {
+void Complaints::Add(Severity severity, std::string field, std::string problem, absl::string_view effect,
+                     std::string hint) {
   if (diagnostics_.size() >= kMostComplaints) {
     ++dropped_;
     return;
   }
-  diagnostics_.push_back({.severity = Severity::kError,
+  diagnostics_.push_back({.severity = severity,
                           .where = "",
                           .object = object_,
                           .field = std::move(field),
@@ -206,7 +207,7 @@ Diagnostics Complaints::Take() && {
 pointsman::ObjectMeta ConvertMeta(NamespacedName name, const ObjectMeta& metadata) {
   pointsman::ObjectMeta meta;
   meta.name = std::move(name);
-  for (const char* label : {kServiceNameLabel, kServiceProxyNameLabel, kHeadlessLabel, kZoneLabel}) {
+  for (const char* label : {kServiceNameLabel, kServiceProxyNameLabel, kHeadlessLabel, kZoneLabel, kAppLabel}) {
     const auto found = metadata.labels().find(label);
     if (found != metadata.labels().end()) meta.labels.emplace(found->first, found->second);
   }

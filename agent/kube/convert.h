@@ -20,10 +20,17 @@ class Complaints {
  public:
   explicit Complaints(std::string object) : object_(std::move(object)) {}
 
-  void Add(std::string field, std::string problem, absl::string_view effect, std::string hint = "");
+  void Add(std::string field, std::string problem, absl::string_view effect, std::string hint = "") {
+    Add(Severity::kError, std::move(field), std::move(problem), effect, std::move(hint));
+  }
+  void Note(std::string field, std::string problem, absl::string_view effect) {
+    Add(Severity::kNote, std::move(field), std::move(problem), effect, "");
+  }
   Diagnostics Take() &&;
 
  private:
+  void Add(Severity severity, std::string field, std::string problem, absl::string_view effect, std::string hint);
+
   std::string object_;
   Diagnostics diagnostics_;
   int dropped_ = 0;

@@ -22,6 +22,7 @@
 #include "agent/kube/decode_internal.h"
 #include "agent/kube/json_pieces.h"
 #include "agent/kube/wire.h"
+#include "agent/source/api_names.h"
 #include "pointsman/status.h"
 
 namespace pointsman::kube {
@@ -91,6 +92,18 @@ Decoded Broken(Kind kind, const ObjectMeta& metadata, std::string field, std::st
   return decoded;
 }
 
+// What cannot be read is not measured, and costs nothing else.
+std::optional<absl::Time> TriggerOf(const ObjectMeta& metadata, Complaints& complaints) {
+  const auto found = metadata.annotations().find(kTriggerTimeAnnotation);
+  if (found == metadata.annotations().end()) return std::nullopt;
+  const std::optional<absl::Time> trigger = ParseTriggerTime(found->second);
+  if (!trigger) {
+    complaints.Note(absl::StrCat("metadata.annotations.", kTriggerTimeAnnotation),
+                    absl::StrCat("\"", ForMessage(found->second), "\" is no time"), "this change is not timed");
+  }
+  return trigger;
+}
+
 enum class Use { kObject, kBookmark };
 
 template <typename Message>
@@ -120,6 +133,7 @@ Decoded DecodeAs(Kind kind, Encoding encoding, absl::string_view bytes, Use use)
   Complaints complaints(FormatKey(decoded.key));
   std::optional<Object> object = Convert(message, ConvertMeta(decoded.key.name, metadata), complaints);
   if (object) decoded.object = std::make_shared<const Object>(*std::move(object));
+  if (kind == Kind::kEndpointSlice) decoded.trigger = TriggerOf(metadata, complaints);
   decoded.diagnostics = std::move(complaints).Take();
   return decoded;
 }

@@ -40,6 +40,8 @@ struct Decoded {
   std::shared_ptr<const Object> object;  // null: nothing usable; `diagnostics` say why
   std::string resource_version;
   bool initial_events_end = false;  // a bookmark annotated k8s.io/initial-events-end
+  // When the change happened that an EndpointSlice was written for. It is no part of the object: nothing depends on it.
+  std::optional<absl::Time> trigger;
   Diagnostics diagnostics;
 };
 

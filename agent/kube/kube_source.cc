@@ -137,10 +137,11 @@ class KubeSource::Worker {
       if (change.key.kind != Kind::kNode) return false;
       Log(LogLevel::kInfo, "node",
           {{"name", change.key.name.name},
-           {"is", change.object ? Describe(std::get<Node>(*change.object)) : "deleted; what was known of it stays"}});
+           {"is",
+            change.object ? Describe(std::get<Node>(change.object.Unpack())) : "deleted; what was known of it stays"}});
       return change.object == nullptr;
     });
-    inbox_.Put(std::move(changes), absl::Now());
+    inbox_.Put(std::move(changes), SteadyNow());
     for (const Diagnostic& diagnostic : session_.TakeDiagnostics()) report_(diagnostic);
   }
 
@@ -254,8 +255,10 @@ class KubeSource::Worker {
   std::thread thread_;  // last: it uses all of the above
 };
 
-KubeSource::KubeSource(SourceOptions options, Inbox& inbox, Report report)
-    : worker_(std::make_unique<Worker>(std::move(options), inbox, std::move(report))) {}
+KubeSource::KubeSource(SourceOptions options, Inbox& inbox, Report report) {
+  options.reflector.began = absl::Now();
+  worker_ = std::make_unique<Worker>(std::move(options), inbox, std::move(report));
+}
 KubeSource::~KubeSource() = default;
 
 SourceStatus KubeSource::status() const { return worker_->status(); }
@@ -270,7 +273,7 @@ absl::StatusOr<ClusterObjects> ReadCluster(const SourceOptions& options, absl::D
   while (true) {
     session.Step(give_up - SteadyNow());
     for (ObjectChange& change : session.TakeChanges()) {
-      if (change.object != nullptr) cluster.objects.push_back(std::move(change.object));
+      if (change.object != nullptr) cluster.objects.push_back(std::move(change));
     }
     Diagnostics diagnostics = session.TakeDiagnostics();
     cluster.diagnostics.insert(cluster.diagnostics.end(), std::make_move_iterator(diagnostics.begin()),

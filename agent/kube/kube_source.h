@@ -42,7 +42,7 @@ class KubeSource {
 };
 
 struct ClusterObjects {
-  std::vector<std::shared_ptr<const Object>> objects;
+  std::vector<ObjectChange> objects;
   Diagnostics diagnostics;
 };
 

@@ -5,6 +5,14 @@
 #include <utility>
 
 namespace pointsman::kube {
+namespace {
+
+void Replace(PackedObjects& objects, const PackedObject& object) {
+  objects.erase(object);
+  objects.insert(object);
+}
+
+}  // namespace
 
 void Mirror::Upsert(Decoded decoded) {
   if (decoded.object == nullptr) {
@@ -12,10 +20,12 @@ void Mirror::Upsert(Decoded decoded) {
     Report(std::move(decoded.diagnostics));
     return;
   }
-  if (Equal(decoded) != nullptr) return;
+  PackedObject object(*decoded.object);
+  if (Holds(object)) return;
   Report(std::move(decoded.diagnostics));
-  held_[decoded.key.name] = decoded.object;
-  Change(decoded.key.name, std::move(decoded.object));
+  Replace(held_, object);
+  if (Timed(decoded)) triggers_[decoded.key.name].push_back(*decoded.trigger);
+  Change(decoded.key.name, std::move(object));
 }
 
 void Mirror::Remove(const NamespacedName& name) {
@@ -24,6 +34,7 @@ void Mirror::Remove(const NamespacedName& name) {
 
 void Mirror::StartRelist() {
   next_.clear();
+  next_triggers_.clear();
   relisting_ = true;
   doubtful_ = false;
 }
@@ -35,30 +46,38 @@ void Mirror::Collect(Decoded decoded) {
     if (decoded.key.name.name.empty()) {
       doubtful_ = true;
     } else if (const auto held = held_.find(decoded.key.name); held != held_.end()) {
-      next_.try_emplace(decoded.key.name, held->second);  // its last good version, unless there is a newer one
+      next_.insert(*held);  // its last good version, unless there is a newer one
     }
     return;
   }
-  std::shared_ptr<const Object> equal = Equal(decoded);
-  if (equal == nullptr) Report(std::move(decoded.diagnostics));
-  next_[decoded.key.name] = equal != nullptr ? std::move(equal) : std::move(decoded.object);
+  PackedObject object(*decoded.object);
+  const bool equal = Holds(object);
+  if (!equal) Report(std::move(decoded.diagnostics));
+  // What the list tells last is what it comes to.
+  next_triggers_.erase(decoded.key.name);
+  if (!equal && Timed(decoded)) next_triggers_[decoded.key.name] = *decoded.trigger;
+  Replace(next_, object);
 }
 
-void Mirror::Discard(const NamespacedName& name) { next_.erase(name); }
+void Mirror::Discard(const NamespacedName& name) {
+  next_.erase(name);
+  next_triggers_.erase(name);
+}
 
 void Mirror::FinishRelist() {
-  for (const auto& [name, object] : held_) {
-    if (next_.contains(name)) continue;
+  for (const PackedObject& object : held_) {
+    if (next_.contains(object)) continue;
     if (doubtful_) {
-      next_[name] = object;
+      next_.insert(object);
     } else {
-      Change(name, nullptr);
+      Change(object.name().Copy(), nullptr);
     }
   }
-  for (const auto& [name, object] : next_) {
-    const auto held = held_.find(name);
-    if (held == held_.end() || held->second != object) Change(name, object);
+  for (const PackedObject& object : next_) {
+    const auto held = held_.find(object);
+    if (held == held_.end() || *held != object) Change(object.name().Copy(), object);
   }
+  for (const auto& [name, trigger] : std::exchange(next_triggers_, {})) triggers_[name].push_back(trigger);
   held_ = std::exchange(next_, {});
   relisting_ = false;
 }
@@ -66,22 +85,27 @@ void Mirror::FinishRelist() {
 std::vector<ObjectChange> Mirror::TakeChanges() {
   std::vector<ObjectChange> changes;
   changes.reserve(changes_.size());
-  for (auto& [name, object] : std::exchange(changes_, {})) changes.push_back({{kind_, name}, std::move(object)});
+  for (auto& [name, object] : std::exchange(changes_, {})) {
+    ObjectChange& change = changes.emplace_back(ObjectChange{{kind_, name}, std::move(object)});
+    if (const auto timed = triggers_.find(name); timed != triggers_.end()) change.triggers = std::move(timed->second);
+  }
+  triggers_.clear();
   return changes;
 }
 
 Diagnostics Mirror::TakeDiagnostics() { return std::exchange(diagnostics_, {}); }
 
-const Object* Mirror::Find(const NamespacedName& name) const {
+PackedObject Mirror::Find(const NamespacedName& name) const {
   const auto held = held_.find(name);
-  return held == held_.end() ? nullptr : held->second.get();
+  return held == held_.end() ? nullptr : *held;
 }
 
-std::shared_ptr<const Object> Mirror::Equal(const Decoded& decoded) {
-  const auto held = held_.find(decoded.key.name);
-  if (held == held_.end() || *held->second != *decoded.object) return nullptr;
+bool Mirror::Holds(PackedObject& object) {
+  const auto held = held_.find(object);
+  if (held == held_.end() || *held != object) return false;
   ++unchanged_;
-  return held->second;
+  object = *held;
+  return true;
 }
 
 void Mirror::Report(Diagnostics diagnostics) {
@@ -89,7 +113,9 @@ void Mirror::Report(Diagnostics diagnostics) {
                       std::make_move_iterator(diagnostics.end()));
 }
 
-void Mirror::Change(const NamespacedName& name, std::shared_ptr<const Object> object) {
+void Mirror::Change(const NamespacedName& name, PackedObject object) {
+  // What is gone is not measured: the time it carried is that of its last update.
+  if (object == nullptr) triggers_.erase(name);
   changes_[name] = std::move(object);
 }
 

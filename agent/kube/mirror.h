@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
 
 #include "agent/kube/decode.h"
 #include "pointsman/diagnostic.h"
+#include "pointsman/packed.h"
 #include "pointsman/store.h"
 
 namespace pointsman::kube {
@@ -19,7 +20,8 @@ namespace pointsman::kube {
 // once, so that a relist costs little more than what is new.
 class Mirror {
  public:
-  explicit Mirror(Kind kind) : kind_(kind) {}
+  // Changes that happened before `began` are not timed.
+  explicit Mirror(Kind kind, absl::Time began = absl::InfinitePast()) : kind_(kind), began_(began) {}
 
   // A single change, outside of a relist.
   void Upsert(Decoded decoded);
@@ -39,24 +41,26 @@ class Mirror {
   Diagnostics TakeDiagnostics();
 
   size_t size() const { return held_.size(); }
-  const Object* Find(const NamespacedName& name) const;
+  PackedObject Find(const NamespacedName& name) const;  // none: not held
   int64_t unchanged() const { return unchanged_; }      // updates that stopped here, single ones and in relists
   int64_t undecodable() const { return undecodable_; }  // objects that could not be read
 
  private:
-  using Objects = absl::flat_hash_map<NamespacedName, std::shared_ptr<const Object>>;
-
-  // Returns: what is held, if that is equal.
-  std::shared_ptr<const Object> Equal(const Decoded& decoded);
+  // Whether that is held. Counts it then, and makes `object` what is held.
+  bool Holds(PackedObject& object);
   void Report(Diagnostics diagnostics);
-  void Change(const NamespacedName& name, std::shared_ptr<const Object> object);
+  void Change(const NamespacedName& name, PackedObject object);
+  bool Timed(const Decoded& decoded) const { return decoded.trigger && *decoded.trigger > began_; }
 
   const Kind kind_;
-  Objects held_;
-  Objects next_;  // of the relist
+  const absl::Time began_;
+  PackedObjects held_;
+  PackedObjects next_;  // of the relist
   bool relisting_ = false;
   bool doubtful_ = false;  // the relist had an object of unknown name: any that is missing may be it
-  absl::flat_hash_map<NamespacedName, std::shared_ptr<const Object>> changes_;
+  absl::flat_hash_map<NamespacedName, PackedObject> changes_;
+  absl::flat_hash_map<NamespacedName, std::vector<absl::Time>> triggers_;  // of those
+  absl::flat_hash_map<NamespacedName, absl::Time> next_triggers_;          // of what differs in the relist
   Diagnostics diagnostics_;
   int64_t unchanged_ = 0;
   int64_t undecodable_ = 0;

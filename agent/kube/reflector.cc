@@ -59,7 +59,7 @@ Reflector::Reflector(const Resource& resource, const std::string& field_value, c
       options_(options),
       random_(seed),
       backoff_(options.backoff, seed),
-      mirror_(resource.kind) {}
+      mirror_(resource.kind, options.began) {}
 
 absl::Time Reflector::Due() const { return running_ ? absl::InfiniteFuture() : retry_at_; }
 

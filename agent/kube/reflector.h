@@ -35,6 +35,7 @@ class Reflector {
     absl::Duration shortest_watch = absl::Seconds(300);  // timeoutSeconds is drawn between these
     absl::Duration longest_watch = absl::Seconds(600);
     absl::Duration long_enough = absl::Seconds(30);  // a watch that went on for so long was a success
+    absl::Time began = absl::InfinitePast();         // what happened before is not timed; by the calendar
   };
 
   // `field_value` completes the resource's field selector.

@@ -113,9 +113,8 @@ class Session::Impl {
 
   Picture picture() const {
     Picture picture{.services = synced(Kind::kService), .slices = synced(Kind::kEndpointSlice)};
-    const Object* object = Of(Kind::kNode).mirror().Find({"", options_.node_name});
-    if (object != nullptr) {
-      const Node& node = std::get<Node>(*object);
+    if (const PackedObject object = Of(Kind::kNode).mirror().Find({"", options_.node_name})) {
+      const auto node = std::get<Node>(object.Unpack());
       picture.node = !node.internal_ips.empty() || !node.external_ips.empty();
       picture.pod_cidrs = !node.pod_cidrs.empty();
     }

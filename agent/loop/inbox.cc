@@ -43,7 +43,19 @@ Inbox::~Inbox() { close(fd_); }
 void Inbox::Put(std::vector<ObjectChange> changes, absl::Time now) {
   if (changes.empty()) return;
   absl::MutexLock lock(&mutex_);
-  for (ObjectChange& change : changes) changes_[std::move(change.key)] = std::move(change.object);
+  for (ObjectChange& change : changes) {
+    Left& left = changes_[std::move(change.key)];
+    left.object = std::move(change.object);
+    if (left.object == nullptr) {
+      left.triggers = {};
+    } else if (left.triggers->empty()) {
+      left.triggers = std::move(change.triggers);
+    } else if (!change.triggers->empty()) {
+      std::vector<absl::Time> all = *left.triggers;
+      all.insert(all.end(), change.triggers->begin(), change.triggers->end());
+      left.triggers = std::move(all);
+    }
+  }
   oldest_ = std::min(oldest_, now);
   Signal(fd_);
 }
@@ -60,7 +72,7 @@ bool Inbox::synced() const {
 }
 
 Inbox::Delivery Inbox::Take() {
-  absl::flat_hash_map<ObjectKey, std::shared_ptr<const Object>> changes;
+  absl::flat_hash_map<ObjectKey, Left> changes;
   Delivery delivery;
   {
     // The eventfd changes under the mutex: drained outside of it, it could swallow the signal of a Put that came
@@ -73,7 +85,9 @@ Inbox::Delivery Inbox::Take() {
     delivery.synced = synced_;
   }
   delivery.batch.changes.reserve(changes.size());
-  for (auto& [key, object] : changes) delivery.batch.changes.push_back({key, std::move(object)});
+  for (auto& [key, left] : changes) {
+    delivery.batch.changes.push_back({key, std::move(left.object), std::move(left.triggers)});
+  }
   return delivery;
 }
 

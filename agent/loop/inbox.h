@@ -13,7 +13,8 @@
 namespace pointsman {
 
 // Where sources leave objects, and the only hand-over between threads. Newest wins per key; the time of the oldest
-// change not yet taken survives coalescing.
+// change not yet taken survives coalescing, and so do the trigger times of all versions of an object that is not
+// deleted.
 class Inbox {
  public:
   Inbox();
@@ -21,7 +22,7 @@ class Inbox {
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
 
-  // Leaves the changes, as one: a Take never sees half of them.
+  // Leaves the changes, as one: a Take never sees half of them. `now` is steady time.
   void Put(std::vector<ObjectChange> changes, absl::Time now);
 
   // The source has delivered everything that exists at the moment. From then on `synced()` is true.
@@ -38,9 +39,14 @@ class Inbox {
   int fd() const { return fd_; }
 
  private:
+  struct Left {
+    PackedObject object;
+    Rare<std::vector<absl::Time>> triggers;
+  };
+
   const int fd_;
   mutable absl::Mutex mutex_;
-  absl::flat_hash_map<ObjectKey, std::shared_ptr<const Object>> changes_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<ObjectKey, Left> changes_ ABSL_GUARDED_BY(mutex_);
   absl::Time oldest_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool synced_ ABSL_GUARDED_BY(mutex_) = false;
 };

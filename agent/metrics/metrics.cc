@@ -42,6 +42,9 @@ Buckets ProgrammingBuckets() {
   return buckets;
 }
 
+// From what planning one Service takes to what a node takes that is in trouble.
+const Buckets kStageSeconds = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+                               0.05,    0.1,      0.25,    0.5,    1,       2.5,    5,     10,     30,    60};
 const Buckets kRequestSeconds = {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60};
 const Buckets kLookupSeconds = {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30};
 const Buckets kRequestBytes = {64, 256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216};
@@ -62,7 +65,8 @@ std::string Serialize(metrics::Families all) {
   return text.str();
 }
 
-constexpr std::array<const char*, 4> kStages = {"plan", "commit", "observe", "sweep"};
+constexpr std::array<const char*, 8> kStages = {"wait",   "plan",  "compile", "encode",
+                                                "commit", "sweep", "flows",   "observe"};
 
 }  // namespace
 
@@ -199,8 +203,9 @@ Metrics::Impl::Impl(Options o) : options(std::move(o)) {
     healthz.Add({{"code", code}});
     livez.Add({{"code", code}});
   }
-  auto& stage = Histograms("pointsman_stage_duration_seconds", "Duration of the stages of a pass");
-  for (size_t i = 0; i < kStages.size(); ++i) stages[i] = &stage.Add({{"stage", kStages[i]}}, sync_buckets);
+  auto& stage = Histograms("pointsman_stage_duration_seconds",
+                           "Duration of the stages from a change that is known to the kernel, and of listings");
+  for (size_t i = 0; i < kStages.size(); ++i) stages[i] = &stage.Add({{"stage", kStages[i]}}, kStageSeconds);
 }
 
 Metrics::Metrics(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -272,7 +277,8 @@ void Metrics::ObserveStage(Stage stage, absl::Duration duration) {
 }
 
 void Metrics::ObserveNetworkProgramming(Family family, absl::Duration duration) {
-  if (const auto* of = impl_->Of(family)) of->programming->Observe(absl::ToDoubleSeconds(duration));
+  const auto* of = impl_->Of(family);
+  if (of != nullptr) of->programming->Observe(std::max(absl::ToDoubleSeconds(duration), 0.0));
 }
 
 void Metrics::SyncFailed() {

@@ -78,9 +78,11 @@ class Metrics {
     int64_t bytes = 0;
   };
   void ObservePass(const Pass& pass);
-  enum class Stage { kPlan, kCommit, kObserve, kSweep };
+  // In the order in which a change passes them; a listing of the kernel stands apart.
+  enum class Stage { kWait, kPlan, kCompile, kEncode, kCommit, kSweep, kFlows, kObserve };
   void ObserveStage(Stage stage, absl::Duration duration);
-  // From the moment when somebody changed a Service's endpoints until that was in the kernel.
+  // From the moment when somebody changed a Service's endpoints until that was in the kernel. Clocks that differ may
+  // make it negative, which counts as none.
   void ObserveNetworkProgramming(Family family, absl::Duration duration);
 
   void SyncFailed();          // a transaction was refused

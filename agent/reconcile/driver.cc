@@ -17,7 +17,11 @@ constexpr int kManyServices = 1000;
 
 void Merge(Touched& into, Touched from) {
   into.all = into.all || from.all;
-  into.services.merge(from.services);
+  if (into.services.empty()) {
+    into.services = std::move(from.services);
+  } else {
+    into.services.merge(from.services);
+  }
 }
 
 // A step over everything has needed much that nobody needs again. The heap gives it back only when told to.
@@ -50,13 +54,16 @@ void Driver::Wake() {
     if (change.key.kind == Kind::kService) ++services;
     if (change.key.kind == Kind::kEndpointSlice) ++slices;
   }
-  const Touched touched = store_.Apply(delivery.batch);
+  times_.Note(delivery.batch);
+  Touched touched = store_.Apply(delivery.batch);
+  times_.Applied(touched);
   if (!touched.empty()) {
+    oldest_ = std::min(oldest_, delivery.batch.oldest);
     if (services + slices > 0) hooks_.took(services, slices);
     told_pending_ = false;  // each counts
     controller_.Dirty();
   }
-  Merge(touched_, touched);
+  Merge(touched_, std::move(touched));
   if (delivery.synced) controller_.Synced();
   TellProgress();
 }
@@ -130,8 +137,7 @@ void Driver::Observe(absl::Time now) {
 }
 
 Touched Driver::Prepare(bool shrink) {
-  Touched todo = touched_;
-  todo.all = full_;
+  Touched todo{.all = full_};
   if (full_ || touched_.all) {
     NodeInfo node = MakeNodeInfo(config_, store_.FindNode(config_.node_name), addresses_);
     Diagnostics node_wide;
@@ -144,6 +150,7 @@ Touched Driver::Prepare(bool shrink) {
     // Also for what others than the program go by: taints.
     hooks_.node(store_.FindNode(config_.node_name), node_);
   }
+  if (!todo.all) todo.services = touched_.services;
   if (shrink) todo.services.insert(programmer_.shrinkable().begin(), programmer_.shrinkable().end());
   return todo;
 }
@@ -164,6 +171,7 @@ absl::Status Driver::CommitFirst(bool guarded, PassReport& report) {
 nft::Changes Driver::Stage(const Touched& todo, bool shrink, PassReport& report) {
   const absl::Time start = SteadyNow();
   const PlanPatch patch = planner_.Plan(store_, todo, node_, settings_.policy);
+  const absl::Time planned = SteadyNow();
   Tell(patch);
   facts_.clear();
   for (const auto& [name, plan] : patch.services) {
@@ -177,7 +185,8 @@ nft::Changes Driver::Stage(const Touched& todo, bool shrink, PassReport& report)
   report.flow_checks = static_cast<int>(
       std::count_if(stale_.begin(), stale_.end(), [](const FlowCheck& check) { return !check.renews; }));
   report.full = todo.all;
-  report.planning = SteadyNow() - start;
+  report.planning = planned - start;
+  report.compiling = SteadyNow() - planned;
   return changes;
 }
 
@@ -189,12 +198,15 @@ absl::Status Driver::Commit(const nft::ChangeSet& changes, bool guarded, PassRep
   report.commit.messages += done.messages;
   report.commit.bytes += done.bytes;
   report.commit.generation = done.generation;
+  report.commit.encoding += done.encoding;
+  report.commit.committing += done.committing;
   ++report.transactions;
   return absl::OkStatus();
 }
 
 void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   PassReport report;
+  if (oldest_ != absl::InfiniteFuture()) report.waiting = SteadyNow() - oldest_;
   const bool rebuild = next.what == Controller::Do::kRebuild;
   const bool guarded = next.guarded && !rebuild;
   const bool shrink = next.what == Controller::Do::kShrink;
@@ -202,7 +214,7 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   const Touched todo = Prepare(shrink);
   if (full_ && tables_.empty() && !store_.First().empty() && store_.size() >= kManyServices) {
     // The rest takes a while, and nobody serves meanwhile.
-    if (const absl::Status first = CommitFirst(guarded, report); !first.ok()) return Failed(first);
+    if (const absl::Status first = CommitFirst(guarded, report); !first.ok()) return Failed(first, report);
   }
   nft::Changes changes = Stage(todo, shrink, report);
   ReturnMemory(report);
@@ -214,11 +226,19 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
     changes.commit = std::move(from_nothing);
   }
 
+  const absl::Duration encoding_before = report.commit.encoding;
   const absl::Time start = SteadyNow();
   const absl::Status status = Commit(changes.commit, guarded, report);
-  if (!status.ok()) return Failed(status);
   const absl::Time done = SteadyNow();
   report.committing = done - start;
+  if (!status.ok()) return Failed(status, report);
+  if (!changes.commit.empty()) {
+    report.encoding = report.commit.encoding - encoding_before;
+    report.committing -= *report.encoding;
+  }
+  report.triggers = times_.Take();
+  report.done = done;
+  oldest_ = absl::InfiniteFuture();
   controller_.Committed(done, absl::OkStatus());
   programmer_.Accept();
   flows_.Accept();
@@ -253,7 +273,8 @@ void Driver::Reconcile(absl::Time, const Controller::Next& next) {
   CountNotRemembered(done);
 }
 
-void Driver::Failed(const absl::Status& status) {
+void Driver::Failed(const absl::Status& status, const PassReport& report) {
+  hooks_.pass_failed(report);
   controller_.Committed(SteadyNow(), status);
   programmer_.Doubt();
   full_ = true;

@@ -13,6 +13,7 @@
 
 #include "agent/config.h"
 #include "agent/loop/inbox.h"
+#include "agent/reconcile/change_times.h"
 #include "agent/reconcile/controller.h"
 #include "pointsman/dataplane.h"
 #include "pointsman/nft_program.h"
@@ -26,14 +27,21 @@ struct PassReport {
   CommitReport commit;  // of all transactions of the pass
   int transactions = 0;
   bool full = false;
-  int flow_checks = 0;        // frontends whose established flows are looked at
-  bool repaired = false;      // what a stranger had done was put right
-  absl::Duration planning;    // from objects to changes
-  absl::Duration committing;  // in the kernel
-  absl::Duration sweeping;    // of that, clearing away
+  int flow_checks = 0;    // frontends whose established flows are looked at
+  bool repaired = false;  // what a stranger had done was put right
+  // How long it took, stage by stage.
+  std::optional<absl::Duration> waiting;   // since the oldest change from the Inbox was known, until the pass began
+  absl::Duration planning;                 // from objects to plans
+  absl::Duration compiling;                // from those to changes
+  std::optional<absl::Duration> encoding;  // from those to bytes; nullopt: there was nothing to send, or it failed
+  absl::Duration committing;               // until the kernel had acknowledged; with the encoding, if it failed
+  absl::Duration sweeping;                 // what is of no more use
   // On a cold start: until what other Services depend on was in the kernel, in a transaction before all else. It is not
   // part of the durations above.
   std::optional<absl::Duration> first;
+  // When changes happened that are now in the kernel, and when they were there, by the steady clock.
+  std::vector<ChangeTimes::Trigger> triggers;
+  absl::Time done;
 };
 
 // What those who ask about a Service, or about all of them, are told.
@@ -68,6 +76,8 @@ class Driver {
     absl::AnyInvocable<void()> pending = [] {};
     // All there was is in the kernel. The pass that did it was told before, if there was one.
     absl::AnyInvocable<void()> settled = [] {};
+    // A pass ended without its changes being in the kernel; why is told next.
+    absl::AnyInvocable<void(const PassReport&)> pass_failed = [](const PassReport&) {};
     // A stranger's commit came between: looking again.
     absl::AnyInvocable<void()> conflict = [] {};
     // A pass or a listing has ended, well or not, and took so long.
@@ -118,7 +128,7 @@ class Driver {
   // Compiles `todo`; sets `report`'s planning half.
   nft::Changes Stage(const Touched& todo, bool shrink, PassReport& report);
   absl::Status Commit(const nft::ChangeSet& changes, bool guarded, PassReport& report);
-  void Failed(const absl::Status& status);
+  void Failed(const absl::Status& status, const PassReport& report);
   void Tell(const PlanPatch& patch);
   void TellNodeWide(Diagnostics diagnostics);
 
@@ -136,6 +146,8 @@ class Driver {
   absl::btree_map<NamespacedName, ServiceFacts> facts_;  // likewise
   std::vector<IpAddr> addresses_;
   Touched touched_;  // not yet committed
+  ChangeTimes times_;
+  absl::Time oldest_ = absl::InfiniteFuture();  // when the oldest of them was known
   NodeInfo node_;
   nft::BaseSettings settings_;
   bool full_ = true;  // the next pass must name every Service

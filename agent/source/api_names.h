@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 #include "pointsman/api.h"
 
@@ -29,6 +30,15 @@ inline constexpr std::pair<absl::string_view, Protocol> kProtocolNames[] = {
     {"TCP", Protocol::kTcp}, {"UDP", Protocol::kUdp}, {"SCTP", Protocol::kSctp}};
 inline constexpr std::pair<absl::string_view, std::optional<Family>> kAddressTypeNames[] = {
     {"IPv4", Family::kIpv4}, {"IPv6", Family::kIpv6}, {"FQDN", std::nullopt}};
+
+// What `kTriggerTimeAnnotation` holds; nullopt if it is no time.
+inline std::optional<absl::Time> ParseTriggerTime(absl::string_view text) {
+  absl::Time time;
+  const bool parsed = absl::ParseTime(absl::RFC3339_full, text, &time, nullptr);
+  // The parser takes "infinite-past" too.
+  if (!parsed || time == absl::InfinitePast() || time == absl::InfiniteFuture()) return std::nullopt;
+  return time;
+}
 
 inline constexpr int kMaxPort = 65535;
 inline constexpr int kDefaultAffinitySeconds = 10800;

@@ -73,7 +73,7 @@ class FileSource::Worker {
       RunPass();
     } else if (fds[1].revents != 0) {
       for (const PathWatch::Event& event : watch_.Read()) {
-        if (debounce_.Due() == absl::InfiniteFuture()) first_event_ = absl::Now();
+        if (debounce_.Due() == absl::InfiniteFuture()) first_event_ = SteadyNow();
         debounce_.Note(event.what, event.settled, SteadyNow());
       }
     }
@@ -87,7 +87,7 @@ class FileSource::Worker {
     TellWatching(watch_.Aim(manifests_.paths()));
     ManifestSet::Pass pass = manifests_.Load();
     for (const Diagnostic& diagnostic : pass.fresh) report_(diagnostic);
-    inbox_.Put(Changes(pass.manifests.objects), std::min(known, absl::Now()));
+    inbox_.Put(Changes(pass.manifests.objects), std::min(known, SteadyNow()));
     // Not before every path was there once: a directory that is mounted late must not look like one that is empty.
     if (!synced_ && pass.manifests.complete) {
       synced_ = true;
@@ -113,12 +113,12 @@ class FileSource::Worker {
   std::vector<ObjectChange> Changes(const std::vector<LocatedObject>& objects) {
     std::vector<ObjectChange> changes;
     std::map<ObjectKey, std::shared_ptr<const Object>> now;
-    for (const LocatedObject& located : objects) now.emplace_hint(now.end(), KeyOf(*located.object), located.object);
-    for (const auto& [key, object] : now) {
-      const auto before = put_.find(key);
-      if (before == put_.end() || (before->second != object && *before->second != *object)) {
-        changes.push_back({key, object});
-      }
+    for (const LocatedObject& located : objects) {
+      const auto added = now.emplace_hint(now.end(), KeyOf(*located.object), located.object);
+      const auto before = put_.find(added->first);
+      if (before != put_.end() && (before->second == located.object || *before->second == *located.object)) continue;
+      ObjectChange& change = changes.emplace_back(ObjectChange{added->first, PackedObject(*located.object)});
+      if (located.trigger && *located.trigger > began_) change.triggers = {*located.trigger};
     }
     for (const auto& [key, object] : put_) {
       if (!now.contains(key)) changes.push_back({key, nullptr});
@@ -135,7 +135,8 @@ class FileSource::Worker {
   absl::Status watching_;
   bool synced_ = false;
   Debounce debounce_;
-  absl::Time first_event_ = absl::InfiniteFuture();  // of the burst, by the wall clock
+  absl::Time first_event_ = absl::InfiniteFuture();  // of the burst
+  const absl::Time began_ = absl::Now();             // what happened before is not timed; by the calendar
   absl::Time poll_at_ = absl::InfiniteFuture();
   std::map<ObjectKey, std::shared_ptr<const Object>> put_;
 };

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
+#include "agent/source/api_names.h"
 #include "agent/source/manifest_kinds.h"
 #include "agent/source/yaml_reader.h"
 #include "agent/source/yaml_syntax.h"
@@ -142,8 +143,19 @@ class ManifestReader {
     return false;
   }
 
+  // What cannot be read is not measured, and costs nothing else.
+  static std::optional<absl::Time> ReadTrigger(const YamlField& root) {
+    const YamlField field = root["metadata"]["annotations"][kTriggerTimeAnnotation].Costing("this change is not timed");
+    const std::optional<std::string> text = field.Text();
+    if (!text) return std::nullopt;
+    const std::optional<absl::Time> trigger = ParseTriggerTime(*text);
+    if (!trigger) field.Note(absl::StrCat(QuoteForUser(*text), " is no time"), "write it like 2024-01-31T12:00:00Z");
+    return trigger;
+  }
+
   void ReadObject(const YamlField& root, Kind kind) {
     CreationWishes wishes;
+    std::optional<absl::Time> trigger;
     std::optional<Object> object;
     switch (kind) {
       case Kind::kService:
@@ -151,6 +163,7 @@ class ManifestReader {
         break;
       case Kind::kEndpointSlice:
         object = ReadEndpointSlice(root);
+        trigger = ReadTrigger(root);
         break;
       case Kind::kNode:
         object = ReadNode(root);
@@ -162,7 +175,7 @@ class ManifestReader {
     root.WarnOfRepeatedKeys();
     if (!object) return;
     parsed_.objects.push_back(
-        {std::make_shared<const Object>(*std::move(object)), report_.Where(root.position()), wishes});
+        {std::make_shared<const Object>(*std::move(object)), report_.Where(root.position()), wishes, trigger});
   }
 
   const absl::string_view file_name_;

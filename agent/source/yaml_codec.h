@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 #include "pointsman/api.h"
 #include "pointsman/diagnostic.h"
@@ -30,6 +32,7 @@ struct LocatedObject {
   std::shared_ptr<const Object> object;  // never null
   std::string where;                     // "web.yaml:12:1", of the document or the list item
   CreationWishes wishes;                 // of a Service
+  std::optional<absl::Time> trigger;     // of an EndpointSlice: when the change happened that it was written for
 };
 
 // How many objects of each kind were passed over, by kind: {"Deployment": 2}. A kind that shares its name with one of

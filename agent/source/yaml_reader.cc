@@ -219,6 +219,10 @@ void YamlField::Warn(absl::string_view problem, absl::string_view hint) const {
   report_->Add(Severity::kWarning, at_->position, path_, problem, effect_, hint);
 }
 
+void YamlField::Note(absl::string_view problem, absl::string_view hint) const {
+  report_->Add(Severity::kNote, at_->position, path_, problem, effect_, hint);
+}
+
 void YamlField::ReportUnknown(absl::string_view text, const std::vector<absl::string_view>& known) const {
   std::string list;
   for (size_t i = 0; i < known.size(); ++i) {

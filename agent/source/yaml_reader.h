@@ -94,6 +94,7 @@ class YamlField {
 
   void Error(absl::string_view problem, absl::string_view hint = "") const;
   void Warn(absl::string_view problem, absl::string_view hint = "") const;
+  void Note(absl::string_view problem, absl::string_view hint = "") const;
   // Warns of every key that occurs twice in a map, here and below.
   void WarnOfRepeatedKeys() const { WarnOfRepeatedKeys(0); }
 

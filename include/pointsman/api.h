@@ -157,4 +157,8 @@ inline constexpr char kServiceProxyNameLabel[] = "service.kubernetes.io/service-
 inline constexpr char kHeadlessLabel[] = "service.kubernetes.io/headless";
 inline constexpr char kZoneLabel[] = "topology.kubernetes.io/zone";
 
+// The annotation of an EndpointSlice that says when the change happened which it was last written for: RFC 3339.
+inline constexpr char kTriggerTimeAnnotation[] = "endpoints.kubernetes.io/last-change-trigger-time";
+inline constexpr char kAppLabel[] = "k8s-app";  // of the cluster's own Services
+
 }  // namespace pointsman

@@ -25,7 +25,9 @@ struct CommitReport {
   int ops = 0;       // operations of the change set
   int messages = 0;  // netlink messages sent, without the batch's begin and end
   int64_t bytes = 0;
-  Generation generation = kUnknownGeneration;  // reached
+  Generation generation = kUnknownGeneration;  // reached; unknown without a guard
+  absl::Duration encoding;                     // from operations to bytes
+  absl::Duration committing;                   // from the first byte sent until the kernel had acknowledged all
 };
 
 // On failure the status carries, as payload kFailedOpPayload, the index of the failing op in decimal, if known.

@@ -19,9 +19,9 @@
 namespace pointsman {
 
 struct NftOptions {
-  // A set with more elements than this is not listed to its end: dumping is quadratic in the size (Set::complete is
-  // false).
-  int max_listed_elements = 100'000;
+  // A set with more elements than this is not listed to its end (Set::complete is false): listing is quadratic in the
+  // size, and from here on filling the set anew takes no longer.
+  int max_listed_elements = 150'000;
   // Also list what is in sets that packets fill. It changes all the time.
   bool list_filled = false;
 };

@@ -282,7 +282,7 @@ struct DeleteSet {
   std::string name;
   bool map = false;
 };
-// `spec` of an element op tells the encoder the layout of keys and data.
+// `spec` of an element op tells the encoder the layout of keys and data; what else the set's own has may be left out.
 struct AddElements {
   Family family;
   std::string set;

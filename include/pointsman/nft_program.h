@@ -7,11 +7,14 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 #include "pointsman/nft.h"
 #include "pointsman/plan.h"
@@ -88,16 +91,19 @@ struct Changes {
   bool empty() const { return commit.empty() && sweep.empty(); }
 };
 
+// Elements by family and set, a set's in any order, its keys unique.
+using SetElements = absl::btree_map<std::pair<Family, absl::string_view>, std::vector<Element>>;
+
 // Desired against observed: what makes `have` equal to `want`, in a safe order.
 //
 // Comments of tables, chains and sets and the intervals of garbage collection cannot be changed in place and change no
 // packet: they are not compared. Nor are the contents of sets that packets fill. A set that is not complete is flushed
 // and filled anew.
 //
-// Inputs:  `services`: elements wanted besides those in `want`, which has their sets. Sorted by (family, set, key),
-//          unique.
-// Cost:    O(elements).
-Changes Diff(const Ruleset& want, const Ruleset& have, absl::Span<const SetElement* const> services = {});
+// Inputs:  `services`: elements wanted besides those in `want`, which has their sets. A cluster's worth: moved into the
+//          changes, not copied, and sorted only where there is something to compare them with.
+// Cost:    O(elements), and sorting them.
+Changes Diff(const Ruleset& want, const Ruleset& have, SetElements services = {});
 
 // What a kernel must be able to execute to be of use: from nothing, in both families, every kind of set, chain, rule
 // and element that a program may come to have. For trying out; its addresses are made up.

@@ -7,13 +7,14 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
@@ -174,23 +175,35 @@ class FrontendTable {
   // Replaces the claims of one Service.
   // Returns: the *other* Services with a claim to a match whose owner changed by it: what they own, or whom they are
   //          told it belongs to, is another now.
-  // Cost:    O(log n) per claim added or withdrawn.
+  // Cost:    per claim added or withdrawn: O(1), or the number of those who claim the same.
   absl::btree_set<NamespacedName> Claim(const NamespacedName& service, absl::Time creation, const Claims& claims);
 
   // The owner of `match`; null if nobody claims it.
   const NamespacedName* Owner(const Match& match) const;
+  // Those who claim anything. Cost: O(services).
+  absl::btree_set<NamespacedName> Services() const;
 
  private:
   struct Claimant {
-    bool node_port;
-    absl::Time creation;
     NamespacedName service;
-    friend bool operator<(const Claimant& a, const Claimant& b) {
-      return std::tie(a.node_port, a.creation, a.service) < std::tie(b.node_port, b.creation, b.service);
-    }
+    absl::Time creation = absl::InfinitePast();
+    std::vector<std::pair<Match, bool>> claims;  // as Claims
   };
-  absl::flat_hash_map<Match, absl::btree_set<Claimant>> claims_;
-  absl::flat_hash_map<NamespacedName, std::pair<absl::Time, Claims>> by_service_;
+  struct ByName {
+    using is_transparent = void;
+    static const NamespacedName& Of(const std::unique_ptr<Claimant>& claimant) { return claimant->service; }
+    static const NamespacedName& Of(const NamespacedName& name) { return name; }
+
+    size_t operator()(const auto& key) const { return absl::HashOf(Of(key)); }
+    bool operator()(const auto& a, const auto& b) const { return Of(a) == Of(b); }
+  };
+
+  // Enters or strikes out one claim, as `claimant` now has it; adds to `others` as Claim does.
+  void Settle(const Match& match, const Claimant& claimant, absl::btree_set<NamespacedName>& others);
+
+  absl::flat_hash_set<std::unique_ptr<Claimant>, ByName, ByName> claimants_;
+  absl::flat_hash_map<Match, const Claimant*> owners_;
+  absl::flat_hash_map<Match, std::vector<const Claimant*>> waiting_;  // who claims what another owns: few
 };
 
 // New plans by Service, and null for Services that are gone.
@@ -208,7 +221,6 @@ class Planner {
 
  private:
   FrontendTable frontends_;
-  absl::btree_set<NamespacedName> planned_;
 };
 
 // Knows which flows the program in the kernel lets through, and says which of them a new one leaves stale.

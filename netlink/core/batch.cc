@@ -2,6 +2,7 @@
 #include "netlink/core/batch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "netlink/core/uapi.h"
 #include "pointsman/status.h"
@@ -10,17 +11,27 @@ namespace pointsman::nl {
 namespace {
 
 constexpr size_t kHeaders = MNL_ALIGN(sizeof(nlmsghdr)) + MNL_ALIGN(sizeof(nfgenmsg));
+// More than nearly all changes need.
+constexpr size_t kKeptBytes = 256 * 1024;
 constexpr size_t kBracket = kHeaders + MNL_ATTR_HDRLEN + sizeof(uint32_t);  // BATCH_BEGIN with a generation
 
 }  // namespace
 
 uint8_t FamilyNumber(Family family) { return family == Family::kIpv4 ? NFPROTO_IPV4 : NFPROTO_IPV6; }
 
-Batch::Batch(uint32_t sequence, Generation guard, const char* table) : sequence_(sequence), table_(table) {
+Batch::Batch(uint32_t sequence, Generation guard, const char* table, Memory memory)
+    : sequence_(sequence), table_(table), bytes_(std::move(memory.bytes)), messages_(std::move(memory.messages)) {
+  messages_.clear();
+  bytes_.clear();
   bytes_.resize(kBracket);
   nlmsghdr* begin = nftnl_batch_begin(reinterpret_cast<char*>(bytes_.data()), sequence);
   if (guard != kUnknownGeneration) mnl_attr_put_u32(begin, NFNL_BATCH_GENID, htonl(guard));
   Trim(0);
+}
+
+Batch::Memory Batch::Release() && {
+  if (bytes_.capacity() > kKeptBytes) return {};
+  return {std::move(bytes_), std::move(messages_)};
 }
 
 // Cuts off what the message at `offset` has not used of its reserve.

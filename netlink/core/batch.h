@@ -25,14 +25,29 @@ uint8_t FamilyNumber(Family family);
 // Only the last message asks for an acknowledgement: one on BATCH_END is ignored by older kernels, and one per message
 // overflows receive buffers.
 class Batch {
+  struct Message {
+    size_t offset;
+    int op;
+  };
+
  public:
+  // What a batch is written into. The next one may have that of the last.
+  struct Memory {
+    std::vector<uint8_t> bytes;
+    std::vector<Message> messages;
+  };
+
   // Inputs:  `sequence` of BATCH_BEGIN; the messages count on from there. `guard`: refuse to commit in any other
   //          generation, if known.
   //          `table`: whose name goes into the messages; static storage.
-  Batch(uint32_t sequence, Generation guard, const char* table = nft::kTableName);
+  Batch(uint32_t sequence, Generation guard, const char* table = nft::kTableName, Memory memory = {});
+
+  // For the next batch. That of a very large one is given back to the system instead.
+  Memory Release() &&;
 
   // There will be about so many bytes. What is not used of it costs no memory, growing step by step does.
   void Reserve(size_t bytes) { bytes_.reserve(bytes); }
+  void ReserveMessages(size_t messages) { messages_.reserve(messages); }
 
   // Messages appended from here on belong to op number `op`.
   void StartOp(int op) { op_ = op; }
@@ -65,10 +80,6 @@ class Batch {
   uint32_t last_sequence() const { return sequence_ + static_cast<uint32_t>(messages_.size()); }
 
  private:
-  struct Message {
-    size_t offset;
-    int op;
-  };
   void Trim(size_t offset);
 
   uint32_t sequence_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -83,16 +84,10 @@ absl::Status CommitError(const Answer& error, const Batch& batch, const nft::Cha
 // The kernel leaves out zero when the counter wraps, as we do.
 Generation NextGeneration(Generation generation) { return generation + 1 == kUnknownGeneration ? 1 : generation + 1; }
 
-// The generation our commit reached, if the next one asked for is `now`.
-//
-// Up to the commit nobody else moved it: the kernel checked `guard`. The commit moved it by one, or by none if it
-// changed nothing; anything more was somebody else, after us, and what they did we have not seen. Without a guard they
-// may have been there before us, too. (The one case this takes wrongly for ours: a commit that changed nothing at all,
-// and a stranger's in the microseconds since. Whoever sends only differences to what he saw at `guard` never sends such
-// a commit.)
-Generation GenerationReached(Generation guard, Generation now) {
-  if (guard == kUnknownGeneration) return kUnknownGeneration;
-  return now == guard || now == NextGeneration(guard) ? now : kUnknownGeneration;
+// The generation our commit reached: the kernel checked `guard`, and a commit moves it by one. (By none if it changed
+// nothing at all, which whoever sends only differences never does; he would be told of a stranger and look again.)
+Generation GenerationReached(Generation guard) {
+  return guard == kUnknownGeneration ? kUnknownGeneration : NextGeneration(guard);
 }
 
 }  // namespace
@@ -221,21 +216,26 @@ absl::StatusOr<uint64_t> NftDataplane::CountedPackets() {
 
 absl::StatusOr<CommitReport> NftDataplane::Commit(const nft::ChangeSet& changes, Generation guard) {
   CommitReport report{.ops = static_cast<int>(changes.size()), .generation = guard};
-  PM_ASSIGN_OR_RETURN(const Batch batch, EncodeBatch(changes, sequence_, guard));
+  const auto start = std::chrono::steady_clock::now();
+  PM_ASSIGN_OR_RETURN(Batch batch, EncodeBatch(changes, sequence_, guard, std::move(memory_)));
   if (batch.empty()) return report;
   sequence_ = batch.last_sequence() + 2;
   report.messages = batch.messages();
   report.bytes = static_cast<int64_t>(batch.bytes().size());
 
+  const auto encoded = std::chrono::steady_clock::now();
+  report.encoding = absl::FromChrono(encoded - start);
+
   PM_RETURN_IF_ERROR(Annotate(transport_->Send(batch.bytes()), "commit to nf_tables"));
   const Outcome outcome = ReceiveOutcome(*transport_, batch);
+  report.committing = absl::FromChrono(std::chrono::steady_clock::now() - encoded);
   if (outcome.first_error.has_value()) return CommitError(*outcome.first_error, batch, changes);
   if (!outcome.acknowledged || outcome.lost) {
     return absl::UnavailableError(
         "commit to nf_tables: the kernel's answer was lost; whether it took effect is unknown");
   }
-  PM_ASSIGN_OR_RETURN(const Generation now, CurrentGeneration());
-  report.generation = GenerationReached(guard, now);
+  report.generation = GenerationReached(guard);
+  memory_ = std::move(batch).Release();
   return report;
 }
 

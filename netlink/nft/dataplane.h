@@ -48,6 +48,7 @@ class NftDataplane final : public Dataplane {
   const std::unique_ptr<Transport> transport_;
   const NftOptions options_;
   uint32_t sequence_ = 1;  // of the next request
+  Batch::Memory memory_;   // for the next batch
 };
 
 }  // namespace pointsman::nl

@@ -80,6 +80,11 @@ void PutVerdict(nlmsghdr* message, const nft::Verdict& verdict) {
   mnl_attr_nest_end(message, data);
 }
 
+// What the elements of one message may take.
+size_t ListReserve(size_t elements) {
+  return std::min(elements * kElementReserve, kElementListBytes + kElementReserve);
+}
+
 bool AllOnes(const Bytes& bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0xff; });
 }
@@ -106,15 +111,16 @@ class ElementEncoder {
     if (key_size_ == 0) return absl::InternalError("key of unknown length");
     PM_RETURN_IF_ERROR(CheckName("set", set_));
     for (size_t next = 0; next < elements.size();) {
-      const size_t reserve = std::min((elements.size() - next) * kElementReserve, kElementListBytes + kElementReserve);
       nlmsghdr* message = batch_.BeginMessage(add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, add ? NLM_F_CREATE : 0,
-                                              family_, kObjectReserve + reserve);
+                                              family_, kObjectReserve + ListReserve(elements.size() - next));
       mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, batch_.table());
       mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set_.c_str());
       nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
       const size_t start = message->nlmsg_len;
       for (; next < elements.size() && message->nlmsg_len - start < kElementListBytes; ++next) {
-        PM_RETURN_IF_ERROR(Annotate(Check(elements[next], add), absl::StrCat("element ", next)));
+        if (const absl::Status wrong = Check(elements[next], add); !wrong.ok()) {
+          return Annotate(wrong, absl::StrCat("element ", next));
+        }
         PutOne(message, elements[next], add);
       }
       mnl_attr_nest_end(message, list);
@@ -398,7 +404,7 @@ struct Describer {
   std::string operator()(const nft::DeleteElements& op) const { return Text("delete element", op.family, "/", op.set); }
 };
 
-// A little more than most batches need.
+// A little more than most batches need, with room for the last message to be written in.
 size_t ExpectedBytes(const nft::ChangeSet& changes) {
   constexpr size_t kOp = 512;
   constexpr size_t kElement = 160;
@@ -407,11 +413,12 @@ size_t ExpectedBytes(const nft::ChangeSet& changes) {
     if (const auto* add = std::get_if<nft::AddElements>(&op)) elements += add->elements.size();
     if (const auto* remove = std::get_if<nft::DeleteElements>(&op)) elements += remove->elements.size();
   }
-  return changes.size() * kOp + elements * kElement;
+  return changes.size() * kOp + elements * kElement + kObjectReserve + ListReserve(elements);
 }
 
 absl::Status EncodeAll(const nft::ChangeSet& changes, Batch& batch) {
   batch.Reserve(ExpectedBytes(changes));
+  batch.ReserveMessages(changes.size());
   for (size_t i = 0; i < changes.size(); ++i) {
     const int op = static_cast<int>(i);
     batch.StartOp(op);
@@ -432,8 +439,9 @@ absl::Status BlameOp(const absl::Status& status, const nft::ChangeSet& changes, 
   return blamed;
 }
 
-absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard) {
-  Batch batch(sequence, guard);
+absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard,
+                                  Batch::Memory memory) {
+  Batch batch(sequence, guard, nft::kTableName, std::move(memory));
   PM_RETURN_IF_ERROR(EncodeAll(changes, batch));
   if (!batch.empty()) batch.Finish();
   return batch;

@@ -24,8 +24,10 @@ inline constexpr size_t kElementListBytes = 32768;
 absl::Status Encode(const nft::Op& op, Batch& batch);
 
 // The whole transaction, finished unless it is empty.
+// Inputs:  `memory`: that of an earlier batch, to be used again.
 // Errors:  as above, with the op and its number (kFailedOpPayload).
-absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard);
+absl::StatusOr<Batch> EncodeBatch(const nft::ChangeSet& changes, uint32_t sequence, Generation guard,
+                                  Batch::Memory memory = {});
 
 // The same for a table called kTrialTable, and the kernel takes it back: nothing remains, and the generation does not
 // move.

@@ -45,6 +45,8 @@ Outcome ReceiveOutcome(Transport& transport, const Batch& batch) {
     }
     if (datagram->empty()) break;
     if (!ForEachMessage(*datagram, take)) outcome.lost = true;
+    // What went wrong, the end of the batch included, is told before the acknowledgement of its last message.
+    if (outcome.acknowledged) break;
   }
   return outcome;
 }

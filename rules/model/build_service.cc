@@ -52,6 +52,13 @@ std::optional<size_t> ClusterIpIndex(const Service& service, Family family) {
   return index;
 }
 
+// Whether a port has a name that should be its alone.
+bool Repeats(const Service& service, const ServicePortSpec& port) {
+  return std::count_if(service.ports.begin(), service.ports.end(), [&](const ServicePortSpec& other) {
+           return other.name == port.name && other.protocol == port.protocol;
+         }) > 1;
+}
+
 struct Addresses {
   std::vector<IpAddr> external_ips;
   std::vector<IpAddr> load_balancer_ips;
@@ -249,7 +256,9 @@ BuiltService BuildService(const Service& service, absl::Span<const EndpointSlice
                          .creation = service.meta.creation};
       if (out.affinity && *out.affinity <= absl::ZeroDuration()) out.affinity = kDefaultAffinity;
       const auto list = endpoints.find({family, port.name, port.protocol});
-      if (list != endpoints.end()) out.endpoints = list->second;
+      if (list != endpoints.end()) {
+        out.endpoints = Repeats(service, port) ? list->second : std::move(list->second);
+      }
       built.ports.push_back(std::move(out));
     }
   }

@@ -1,32 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pointsman/store.h"
 
+#include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
-
-#include "absl/container/flat_hash_set.h"
+#include <variant>
 
 namespace pointsman {
 namespace {
 
-// The Service a slice belongs to; nullopt when there is no slice, or it belongs to none.
-std::optional<NamespacedName> ServiceOf(const std::shared_ptr<const Object>& object) {
-  if (object == nullptr) return std::nullopt;
-  const ObjectMeta& meta = std::get<EndpointSlice>(*object).meta;
-  const auto label = meta.labels.find(kServiceNameLabel);
-  if (label == meta.labels.end() || label->second.empty()) return std::nullopt;
-  return NamespacedName{meta.name.ns, label->second};
+// The Service a slice belongs to, by name; an empty one when there is no slice, or it belongs to none.
+NameView ServiceOf(const PackedObject& slice) {
+  if (!slice) return {"", ""};
+  return {slice.name().ns, slice.Label(kServiceNameLabel)};
 }
 
 // Whether others depend on this Service.
-bool IsFirst(const Service& service) {
+bool IsFirst(const PackedObject& service) {
   static const auto* const kNames = new absl::flat_hash_set<NamespacedName>{{"default", "kubernetes"},
                                                                             {"kube-system", "kube-dns"},
                                                                             {"kube-system", "coredns"},
                                                                             {"openshift-dns", "dns-default"}};
-  if (kNames->contains(service.meta.name)) return true;
-  const auto app = service.meta.labels.find("k8s-app");
-  return service.meta.name.ns == "kube-system" && app != service.meta.labels.end() && app->second == "kube-dns";
+  const NameView name = service.name();
+  return kNames->contains(name.Copy()) || (name.ns == "kube-system" && service.Label(kAppLabel) == "kube-dns");
+}
+
+bool NameLess(const PackedObject& a, const PackedObject& b) { return a.name() < b.name(); }
+
+// Returns: what was held in its place; nullopt if that is the same.
+std::optional<PackedObject> Replace(PackedObjects& objects, const ObjectChange& change) {
+  PackedObject before;
+  if (const auto held = objects.find(change.key.name); held != objects.end()) before = *held;
+  if (before == change.object) return std::nullopt;
+  if (before) objects.erase(before);
+  if (change.object) objects.insert(change.object);
+  return before;
+}
+
+template <typename T>
+T UnpackAs(const PackedObject& object) {
+  return std::get<T>(object.Unpack());
 }
 
 }  // namespace
@@ -34,82 +48,89 @@ bool IsFirst(const Service& service) {
 Touched Store::Apply(const ObjectBatch& batch) {
   Touched touched;
   for (const ObjectChange& change : batch.changes) {
-    const auto held = objects_.find(change.key);
-    const std::shared_ptr<const Object> before = held == objects_.end() ? nullptr : held->second;
-    const std::shared_ptr<const Object>& after = change.object;
-    if (before == after || (before && after && *before == *after)) continue;
-    if (after) {
-      objects_[change.key] = after;
-    } else {
-      objects_.erase(held);
-    }
     switch (change.key.kind) {
       case Kind::kService:
+        if (!Replace(services_, change)) break;
         touched.services.insert(change.key.name);
         first_.erase(change.key.name);
-        if (after && IsFirst(std::get<Service>(*after))) first_.insert(change.key.name);
+        if (change.object && IsFirst(change.object)) first_.insert(change.key.name);
         break;
       case Kind::kEndpointSlice:
-        // A slice may move from one Service to another: both are concerned.
-        if (const auto service = ServiceOf(before)) {
-          const auto slices = slices_by_service_.find(*service);
-          slices->second.erase(change.key.name.name);
-          if (slices->second.empty()) slices_by_service_.erase(slices);
-          touched.services.insert(*service);
-        }
-        if (const auto service = ServiceOf(after)) {
-          slices_by_service_[*service].insert(change.key.name.name);
-          touched.services.insert(*service);
+        if (const std::optional<PackedObject> before = Replace(slices_, change)) {
+          // A slice may move from one Service to another: both are concerned.
+          StrikeOut(*before, touched);
+          Enter(change.object, touched);
         }
         break;
       case Kind::kNode:
       case Kind::kServiceCidr:
-        if (after) {
-          node_wide_.insert(change.key);
-        } else {
-          node_wide_.erase(change.key);
-        }
-        touched.all = true;
+        if (ReplaceNodeWide(change)) touched.all = true;
         break;
     }
   }
   return touched;
 }
 
-const Service* Store::FindService(const NamespacedName& name) const {
-  const auto it = objects_.find({Kind::kService, name});
-  return it == objects_.end() ? nullptr : &std::get<Service>(*it->second);
+void Store::Enter(const PackedObject& slice, Touched& touched) {
+  const NameView service = ServiceOf(slice);
+  if (service.name.empty()) return;
+  touched.services.insert(service.Copy());
+  auto held = slices_by_service_.extract(service);
+  Slices slices;
+  if (held) slices = std::move(held.value());
+  slices.insert(std::upper_bound(slices.begin(), slices.end(), slice, NameLess), slice);
+  slices_by_service_.insert(std::move(slices));
 }
 
-std::vector<const EndpointSlice*> Store::SlicesOf(const NamespacedName& service) const {
-  std::vector<const EndpointSlice*> slices;
-  const auto names = slices_by_service_.find(service);
-  if (names == slices_by_service_.end()) return slices;
-  slices.reserve(names->second.size());
-  for (const std::string& name : names->second) {
-    slices.push_back(&std::get<EndpointSlice>(*objects_.at({Kind::kEndpointSlice, {service.ns, name}})));
-  }
+void Store::StrikeOut(const PackedObject& slice, Touched& touched) {
+  const NameView service = ServiceOf(slice);
+  if (service.name.empty()) return;
+  touched.services.insert(service.Copy());
+  Slices slices = std::move(slices_by_service_.extract(service).value());
+  slices.erase(std::lower_bound(slices.begin(), slices.end(), slice, NameLess));
+  if (!slices.empty()) slices_by_service_.insert(std::move(slices));
+}
+
+bool Store::ReplaceNodeWide(const ObjectChange& change) {
+  if (!change.object) return node_wide_.erase(change.key) > 0;
+  Object object = change.object.Unpack();
+  const auto [held, fresh] = node_wide_.try_emplace(change.key, object);
+  if (!fresh && held->second == object) return false;
+  held->second = std::move(object);
+  return true;
+}
+
+std::optional<Service> Store::FindService(const NamespacedName& name) const {
+  const auto held = services_.find(name);
+  if (held == services_.end()) return std::nullopt;
+  return UnpackAs<Service>(*held);
+}
+
+std::vector<EndpointSlice> Store::SlicesOf(const NamespacedName& service) const {
+  std::vector<EndpointSlice> slices;
+  const auto held = slices_by_service_.find(service);
+  if (held == slices_by_service_.end()) return slices;
+  slices.reserve(held->size());
+  for (const PackedObject& slice : *held) slices.push_back(UnpackAs<EndpointSlice>(slice));
   return slices;
 }
 
 const Node* Store::FindNode(const std::string& name) const {
-  const auto it = objects_.find({Kind::kNode, {"", name}});
-  return it == objects_.end() ? nullptr : &std::get<Node>(*it->second);
+  const auto held = node_wide_.find({Kind::kNode, {"", name}});
+  return held == node_wide_.end() ? nullptr : &std::get<Node>(held->second);
 }
 
 std::vector<const ServiceCidr*> Store::ServiceCidrs() const {
   std::vector<const ServiceCidr*> cidrs;
-  for (const ObjectKey& key : node_wide_) {
-    if (key.kind == Kind::kServiceCidr) cidrs.push_back(&std::get<ServiceCidr>(*objects_.at(key)));
+  for (const auto& [key, object] : node_wide_) {
+    if (key.kind == Kind::kServiceCidr) cidrs.push_back(&std::get<ServiceCidr>(object));
   }
   return cidrs;
 }
 
 absl::btree_set<NamespacedName> Store::ServiceNames() const {
   absl::btree_set<NamespacedName> names;
-  for (const auto& [key, object] : objects_) {
-    if (key.kind == Kind::kService) names.insert(key.name);
-  }
+  for (const PackedObject& service : services_) names.insert(service.name().Copy());
   return names;
 }
 

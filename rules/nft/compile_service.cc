@@ -5,7 +5,7 @@
 #include <bit>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 
 #include "pointsman/nft_program.h"
 #include "rules/nft/element_order.h"
@@ -27,26 +27,37 @@ std::string Comment(const ServicePortName& name) {
   return text;
 }
 
+using Slots = absl::InlinedVector<SocketAddr, 16>;
+
 // Who sits in which slot: survivors of `before` stay where they are if that is below N, the rest fill the holes in
-// order.
-std::vector<SocketAddr> AssignSlots(const std::vector<SocketAddr>& before, const std::vector<SocketAddr>& wanted) {
-  std::vector<std::optional<SocketAddr>> slots(wanted.size());
-  std::vector<SocketAddr> waiting;
-  absl::flat_hash_map<SocketAddr, uint32_t> seats;
-  for (uint32_t i = 0; i < before.size() && i < slots.size(); ++i) seats.try_emplace(before[i], i);
-  for (const SocketAddr& endpoint : wanted) {
-    const auto seat = seats.find(endpoint);
-    if (seat != seats.end()) {
-      slots[seat->second] = endpoint;
-    } else {
-      waiting.push_back(endpoint);
-    }
+// order. `wanted` is sorted.
+Slots AssignSlots(const Slots& before, const std::vector<SocketAddr>& wanted) {
+  Slots slots(wanted.size());
+  absl::InlinedVector<bool, 64> taken(wanted.size());   // by slot
+  absl::InlinedVector<bool, 64> seated(wanted.size());  // by place in `wanted`
+  for (size_t i = 0; i < std::min(before.size(), slots.size()); ++i) {
+    const auto it = std::lower_bound(wanted.begin(), wanted.end(), before[i]);
+    const auto who = static_cast<size_t>(it - wanted.begin());
+    if (it == wanted.end() || *it != before[i] || seated[who]) continue;
+    slots[i] = *it;
+    taken[i] = seated[who] = true;
   }
-  std::vector<SocketAddr> out;
-  out.reserve(slots.size());
-  auto next = waiting.begin();
-  for (const std::optional<SocketAddr>& slot : slots) out.push_back(slot ? *slot : *next++);
-  return out;
+  size_t next = 0;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (taken[i]) continue;
+    while (seated[next]) ++next;
+    slots[i] = wanted[next++];
+  }
+  return slots;
+}
+
+// About how many elements there will be, and seldom fewer.
+size_t ExpectedElements(const ServicePlan& plan) {
+  size_t elements = 0;
+  for (const PortPlan& port : plan.ports) {
+    elements += port.frontends.size() * (port.cluster.size() + port.local.size() + 1);
+  }
+  return elements;
 }
 
 class ServiceCompiler {
@@ -122,9 +133,11 @@ class ServiceCompiler {
     const Match& match = frontend.match;
     const char* const map = local ? kEndpointsLocal : kEndpoints;
     const std::vector<SocketAddr>& wanted = local ? port.local : port.cluster;
-    const std::vector<SocketAddr> slots = AssignSlots(SlotsBefore(map, match), wanted);
+    const Slots slots = AssignSlots(SlotsBefore(map, match), wanted);
+    Bytes key = SlotKey(match, 0);
     for (uint32_t i = 0; i < slots.size(); ++i) {
-      Add(map, match.dest.family(), SlotKey(match, i), {.data = SocketAddrData(slots[i])});
+      SetSlot(key, i);
+      Add(map, match.dest.family(), key, {.data = SocketAddrData(slots[i])});
     }
     PickChain chain = {
         .snat = snat, .local = local, .size = SizeClass(static_cast<uint32_t>(slots.size()), local, entry, match)};
@@ -132,15 +145,16 @@ class ServiceCompiler {
     return chain;
   }
 
-  std::vector<SocketAddr> SlotsBefore(const char* map, const Match& match) const {
-    std::vector<SocketAddr> slots;
+  Slots SlotsBefore(const char* map, const Match& match) const {
+    Slots slots;
     const Family family = match.dest.family();
-    while (const ElementValue* value =
-               history_.Find(family, map, SlotKey(match, static_cast<uint32_t>(slots.size())))) {
+    Bytes key = SlotKey(match, 0);
+    while (const ElementValue* value = history_.Find(family, map, key)) {
       const auto* data = std::get_if<Bytes>(&value->data);
       const auto addr = data == nullptr ? std::nullopt : ParseSocketAddrData(family, *data);
       if (!addr) break;
       slots.push_back(*addr);
+      SetSlot(key, static_cast<uint32_t>(slots.size()));
     }
     return slots;
   }
@@ -177,17 +191,18 @@ class ServiceCompiler {
 
 Fragment CompileService(const ServicePlan& plan, const History& history, bool shrink) {
   Fragment fragment;
+  fragment.elements.reserve(ExpectedElements(plan));
   ServiceCompiler compiler(history, shrink, fragment);
   for (const PortPlan& port : plan.ports) compiler.Compile(port);
   for (const IpAddr& addr : plan.cluster_ips) {
     fragment.shared.push_back({addr.family(), kClusterIps, {AddrKey(addr), {}}});
   }
-  std::sort(fragment.elements.begin(), fragment.elements.end(), ElementLess{});
+  // Of a Service with one address they are.
+  if (!std::is_sorted(fragment.elements.begin(), fragment.elements.end(), ElementLess{})) {
+    std::sort(fragment.elements.begin(), fragment.elements.end(), ElementLess{});
+  }
   std::sort(fragment.shared.begin(), fragment.shared.end(), ElementLess{});
   fragment.shared.erase(std::unique(fragment.shared.begin(), fragment.shared.end()), fragment.shared.end());
-  // It is kept for as long as the Service is.
-  fragment.elements.shrink_to_fit();
-  fragment.shared.shrink_to_fit();
   return fragment;
 }
 

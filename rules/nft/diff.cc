@@ -4,8 +4,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/numeric/int128.h"
+#include "absl/strings/string_view.h"
+
 #include "pointsman/nft_program.h"
 #include "rules/nft/element_delta.h"
+#include "rules/nft/element_order.h"
 
 namespace pointsman::nft {
 namespace {
@@ -17,22 +21,28 @@ SetSpec Essence(SetSpec spec) {
   return spec;
 }
 
-// Places elements of a list that is sorted as CompareElements has it by the set they are in.
-struct InSet {
-  Family family;
-  bool operator()(const SetElement* e, const std::string& set) const {
-    return e->family != family ? e->family < family : absl::string_view(e->set) < set;
+// An element that is wanted, wherever it is held.
+struct Wanted {
+  absl::uint128 beginning;  // of the key; nearly always enough to tell two of them apart
+  const Bytes* key;
+  const ElementValue* value;
+
+  Wanted(const Bytes& k, const ElementValue& v) : beginning(BeginningOf(k)), key(&k), value(&v) {}
+  static absl::uint128 BeginningOf(const Bytes& key) {
+    absl::uint128 beginning = 0;
+    for (size_t i = 0; i < sizeof beginning; ++i) beginning = beginning << 8 | (i < key.size() ? key[i] : 0);
+    return beginning;
   }
-  bool operator()(const std::string& set, const SetElement* e) const {
-    return e->family != family ? family < e->family : set < absl::string_view(e->set);
+  friend bool operator<(const Wanted& a, const Wanted& b) {
+    return a.beginning != b.beginning ? a.beginning < b.beginning : CompareKeys(*a.key, *b.key) < 0;
   }
 };
 
 // One table against what is there of it.
 class TableDiff {
  public:
-  TableDiff(Family family, const Table& want, const Table& have, absl::Span<const SetElement* const> services,
-            Changes& out, ElementDelta& elements)
+  TableDiff(Family family, const Table& want, const Table& have, SetElements& services, Changes& out,
+            ElementDelta& elements)
       : family_(family), want_(want), have_(have), services_(services), out_(out), elements_(elements) {}
 
   void Run() {
@@ -65,35 +75,23 @@ class TableDiff {
     }
   }
 
-  // An element that is wanted, wherever it is held.
-  struct Wanted {
-    const Bytes* key;
-    const ElementValue* value;
-    friend bool operator<(const Wanted& a, const Wanted& b) { return *a.key < *b.key; }
-  };
-
-  // What is wanted in a set, by key: its own elements and those in `services_`.
-  std::vector<Wanted> WantedIn(const std::string& name, const Set& want) const {
-    const auto [first, last] = std::equal_range(services_.begin(), services_.end(), name, InSet{family_});
-    std::vector<Wanted> wanted;
-    wanted.reserve(want.elements.size() + static_cast<size_t>(last - first));
-    for (const auto& [key, value] : want.elements) wanted.push_back({&key, &value});
-    const auto middle = static_cast<std::ptrdiff_t>(wanted.size());
-    for (auto it = first; it != last; ++it) wanted.push_back({&(*it)->element.key, &(*it)->element.value});
-    std::inplace_merge(wanted.begin(), wanted.begin() + middle, wanted.end());
-    return wanted;
-  }
-
   void Elements(const std::string& name, const Set& want, const Set& have) {
-    const std::vector<Wanted> wanted = WantedIn(name, want);
-    if (have.complete && wanted.empty() && have.elements.empty()) return;
+    const auto it = services_.find(std::pair<Family, absl::string_view>(family_, name));
+    std::vector<Element> services = it == services_.end() ? std::vector<Element>() : std::move(it->second);
+    if (have.complete && want.elements.empty() && services.empty() && have.elements.empty()) return;
     ElementDelta::OfSet& delta = elements_.At(family_, name, want.spec);
     delta.flush = !have.complete;
     if (!have.complete || have.elements.empty()) {
-      delta.added.reserve(wanted.size());
-      for (const Wanted& w : wanted) delta.added.push_back({*w.key, *w.value});
+      delta.added = std::move(services);
+      delta.added.reserve(delta.added.size() + want.elements.size());
+      for (const auto& [key, value] : want.elements) delta.added.push_back({key, value});
       return;
     }
+    std::vector<Wanted> wanted;
+    wanted.reserve(want.elements.size() + services.size());
+    for (const auto& [key, value] : want.elements) wanted.emplace_back(key, value);
+    for (const Element& element : services) wanted.emplace_back(element.key, element.value);
+    if (!services.empty()) std::sort(wanted.begin(), wanted.end());
     // Both are sorted by key: one walk.
     auto w = wanted.begin();
     auto h = have.elements.begin();
@@ -161,7 +159,7 @@ class TableDiff {
   const Family family_;
   const Table& want_;
   const Table& have_;
-  const absl::Span<const SetElement* const> services_;
+  SetElements& services_;
   Changes& out_;
   ElementDelta& elements_;
   absl::btree_set<std::string> reshaped_;
@@ -169,7 +167,7 @@ class TableDiff {
 
 }  // namespace
 
-Changes Diff(const Ruleset& want, const Ruleset& have, absl::Span<const SetElement* const> services) {
+Changes Diff(const Ruleset& want, const Ruleset& have, SetElements services) {
   static const auto* const kNone = new Table;
   Changes changes;
   ElementDelta elements;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "rules/nft/history.h"
+
 #include <algorithm>
 
-#include "pointsman/nft_program.h"
 #include "rules/nft/element_order.h"
 
 namespace pointsman::nft {
@@ -24,21 +25,15 @@ class RulesetHistory : public History {
   const Ruleset& ruleset_;
 };
 
-class FragmentHistory : public History {
- public:
-  explicit FragmentHistory(const Fragment& fragment) : fragment_(fragment) {}
-
-  const ElementValue* Find(Family family, const char* set, const Bytes& key) const override {
-    const SetElement wanted = {family, set, {key, {}}};
-    const auto it = std::lower_bound(fragment_.elements.begin(), fragment_.elements.end(), wanted, ElementLess{});
-    return it == fragment_.elements.end() || CompareElements(*it, wanted) != 0 ? nullptr : &it->element.value;
-  }
-
- private:
-  const Fragment& fragment_;
-};
-
 }  // namespace
+
+const ElementValue* FragmentHistory::Find(Family family, const char* set, const Bytes& key) const {
+  const auto it =
+      std::lower_bound(fragment_.elements.begin(), fragment_.elements.end(), key,
+                       [&](const SetElement& e, const Bytes& k) { return CompareToPlace(e, family, set, k) < 0; });
+  const bool found = it != fragment_.elements.end() && CompareToPlace(*it, family, set, key) == 0;
+  return found ? &it->element.value : nullptr;
+}
 
 std::unique_ptr<History> HistoryOf(const Ruleset& ruleset) { return std::make_unique<RulesetHistory>(ruleset); }
 std::unique_ptr<History> HistoryOf(const Fragment& fragment) { return std::make_unique<FragmentHistory>(fragment); }

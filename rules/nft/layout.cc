@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rules/nft/layout.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -18,6 +20,11 @@ constexpr uint32_t kMaxPickSize = 1u << 20;
 
 constexpr size_t kIdDigits = 16;
 
+// In the order of their names.
+const std::array<absl::string_view, 14> kSets = {kAffEndpoints,   kAffServices, kAffinity,    kClusterIps,  kEndpoints,
+                                                 kEndpointsLocal, kExtExternal, kExtInternal, kFrontends,   kFwNext,
+                                                 kFwSources,      kHairpin,     kPodCidrs,    kServiceCidrs};
+
 std::string FormatId(AffinityId id) { return absl::StrCat(absl::Hex(id, absl::kZeroPad16)); }
 
 std::optional<AffinityId> ConsumeId(absl::string_view& text) {
@@ -27,11 +34,34 @@ std::optional<AffinityId> ConsumeId(absl::string_view& text) {
   return id;
 }
 
-void Append(Bytes& out, const IpAddr& addr) { out.insert(out.end(), addr.bytes().begin(), addr.bytes().end()); }
+// A key or data in the making. Bytes take a whole much faster than pieces.
+class Packer {
+ public:
+  Packer& Put(const IpAddr& addr) { return Copy(addr.bytes().data(), addr.bytes().size()); }
+  Packer& Put(Protocol protocol) {
+    const std::array<uint8_t, 4> bytes = {static_cast<uint8_t>(protocol)};
+    return Copy(bytes.data(), bytes.size());
+  }
+  Packer& PutPort(uint16_t port) {
+    const std::array<uint8_t, 4> bytes = {static_cast<uint8_t>(port >> 8), static_cast<uint8_t>(port & 0xff)};
+    return Copy(bytes.data(), bytes.size());
+  }
+  Packer& PutWord(uint32_t word) { return Copy(&word, sizeof word); }  // host order
+  Packer& Put(const Match& match) { return Put(match.dest).Put(match.protocol).PutPort(match.port); }
 
-void AppendPort(Bytes& out, uint16_t port) {
-  out.insert(out.end(), {static_cast<uint8_t>(port >> 8), static_cast<uint8_t>(port & 0xff), 0, 0});
-}
+  Bytes Done() const { return {buffer_.begin(), buffer_.begin() + size_}; }
+
+ private:
+  Packer& Copy(const void* bytes, size_t size) {
+    PM_CHECK(size_ + size <= buffer_.size());
+    std::memcpy(buffer_.data() + size_, bytes, size);
+    size_ += size;
+    return *this;
+  }
+
+  std::array<uint8_t, 64> buffer_;  // the kernel takes no more as a key
+  size_t size_ = 0;
+};
 
 }  // namespace
 
@@ -170,67 +200,43 @@ absl::btree_map<std::string, SetSpec> SetSpecs(Family family) {
   };
 }
 
-const SetSpec& SpecOf(Family family, absl::string_view set) {
-  static const auto* const kV4 = new absl::btree_map<std::string, SetSpec>(SetSpecs(Family::kIpv4));
-  static const auto* const kV6 = new absl::btree_map<std::string, SetSpec>(SetSpecs(Family::kIpv6));
-  const auto& specs = family == Family::kIpv4 ? *kV4 : *kV6;
-  const auto it = specs.find(std::string(set));
-  PM_CHECK(it != specs.end());
-  return it->second;
+SetNumber NumberOf(Family family, absl::string_view set) {
+  const auto it = std::find(kSets.begin(), kSets.end(), set);
+  PM_CHECK(it != kSets.end());
+  return static_cast<SetNumber>(static_cast<size_t>(it - kSets.begin()) + (family == Family::kIpv4 ? 0 : kSets.size()));
 }
 
-Bytes FrontendKey(const Match& match) {
-  Bytes key;
-  Append(key, match.dest);
-  key.insert(key.end(), {static_cast<uint8_t>(match.protocol), 0, 0, 0});
-  AppendPort(key, match.port);
-  return key;
+Family FamilyOf(SetNumber number) { return number < kSets.size() ? Family::kIpv4 : Family::kIpv6; }
+const char* NameOf(SetNumber number) { return kSets[number % kSets.size()].data(); }
+
+const SetSpec& SpecOf(SetNumber number) {
+  static const auto* const kSpecs = [] {
+    auto* const all = new std::vector<SetSpec>;
+    for (const Family family : kFamilies) {
+      for (const auto& [name, spec] : SetSpecs(family)) all->push_back(spec);
+    }
+    PM_CHECK(all->size() == kFamilies.size() * kSets.size());
+    return all;
+  }();
+  return (*kSpecs)[number];
 }
 
-Bytes SlotKey(const Match& match, uint32_t slot) {
-  Bytes key = FrontendKey(match);
-  const size_t at = key.size();
-  key.resize(at + sizeof slot);
-  std::memcpy(key.data() + at, &slot, sizeof slot);  // host order: numgen's result is compared as it is
-  return key;
-}
-
-Bytes AddrKey(const IpAddr& addr) {
-  Bytes key;
-  Append(key, addr);
-  return key;
-}
-
-Bytes PairKey(const IpAddr& a, const IpAddr& b) {
-  Bytes key;
-  Append(key, a);
-  Append(key, b);
-  return key;
-}
-
-Bytes SourceKey(const Match& match, const IpAddr& source) {
-  Bytes key = FrontendKey(match);
-  Append(key, source);
-  return key;
-}
+Bytes FrontendKey(const Match& match) { return Packer().Put(match).Done(); }
+Bytes AddrKey(const IpAddr& addr) { return Packer().Put(addr).Done(); }
+Bytes PairKey(const IpAddr& a, const IpAddr& b) { return Packer().Put(a).Put(b).Done(); }
+Bytes SourceKey(const Match& match, const IpAddr& source) { return Packer().Put(match).Put(source).Done(); }
+Bytes SocketAddrData(const SocketAddr& addr) { return Packer().Put(addr.addr).PutPort(addr.port).Done(); }
 
 Bytes AffinityEndpointKey(AffinityId id, const SocketAddr& endpoint) {
-  Bytes key;
-  for (const uint32_t word : {HighWord(id), LowWord(id)}) {
-    const size_t at = key.size();
-    key.resize(at + sizeof word);
-    std::memcpy(key.data() + at, &word, sizeof word);
-  }
-  Append(key, endpoint.addr);
-  AppendPort(key, endpoint.port);
-  return key;
+  return Packer().PutWord(HighWord(id)).PutWord(LowWord(id)).Put(endpoint.addr).PutPort(endpoint.port).Done();
 }
 
-Bytes SocketAddrData(const SocketAddr& addr) {
-  Bytes data;
-  Append(data, addr.addr);
-  AppendPort(data, addr.port);
-  return data;
+// The slot in host order: numgen's result is compared as it is.
+Bytes SlotKey(const Match& match, uint32_t slot) { return Packer().Put(match).PutWord(slot).Done(); }
+
+void SetSlot(Bytes& key, uint32_t slot) {
+  PM_CHECK(key.size() > sizeof slot);
+  std::memcpy(key.data() + key.size() - sizeof slot, &slot, sizeof slot);
 }
 
 std::optional<SocketAddr> ParseSocketAddrData(Family family, const Bytes& data) {

@@ -31,6 +31,12 @@ inline constexpr char kAffinity[] = "affinity";           // client . I -> addre
 inline constexpr char kAffServices[] = "aff_services";    // F -> jump to the chain that remembers
 inline constexpr char kAffEndpoints[] = "aff_endpoints";  // I . address . port: endpoints that may be remembered
 
+// A set of a family as a number, in the order of (family, name).
+using SetNumber = uint8_t;
+SetNumber NumberOf(Family family, absl::string_view set);  // aborts for other names
+Family FamilyOf(SetNumber number);
+const char* NameOf(SetNumber number);
+
 // Chains.
 inline constexpr char kServices[] = "services";
 inline constexpr char kRejectIt[] = "reject_it";
@@ -88,12 +94,14 @@ std::vector<std::string> WithTargets(const std::string& name);
 absl::btree_map<std::string, SetSpec> SetSpecs(Family family);
 
 // The shape of one set of the layout; aborts for other names.
-const SetSpec& SpecOf(Family family, absl::string_view set);
+const SetSpec& SpecOf(SetNumber number);
+inline const SetSpec& SpecOf(Family family, absl::string_view set) { return SpecOf(NumberOf(family, set)); }
 
 // --- keys and data ---
 
 Bytes FrontendKey(const Match& match);
 Bytes SlotKey(const Match& match, uint32_t slot);
+void SetSlot(Bytes& key, uint32_t slot);  // makes it that of another slot
 Bytes AddrKey(const IpAddr& addr);
 Bytes PairKey(const IpAddr& a, const IpAddr& b);
 Bytes SourceKey(const Match& match, const IpAddr& source);

@@ -1,42 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <compare>
 #include <memory>
 #include <optional>
-#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/string_view.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/types/span.h"
 
 #include "pointsman/nft_program.h"
 #include "pointsman/status.h"
 #include "rules/nft/element_delta.h"
 #include "rules/nft/element_order.h"
+#include "rules/nft/history.h"
 #include "rules/nft/layout.h"
+#include "rules/nft/packed_fragment.h"
 
 namespace pointsman::nft {
 namespace {
 
-using Fragments = absl::flat_hash_map<NamespacedName, std::shared_ptr<const Fragment>>;
+using Fragments = absl::flat_hash_set<PackedFragment, PackedFragment::Hash, PackedFragment::SameName>;
 using ChainKey = std::pair<Family, std::string>;
 
-// An element that several Services may contribute.
-struct SharedKey {
-  Family family;
-  absl::string_view set;
-  Bytes key;
-
-  explicit SharedKey(const SetElement& e) : family(e.family), set(e.set), key(e.element.key) {}
-  friend bool operator==(const SharedKey&, const SharedKey&) = default;
-  friend bool operator<(const SharedKey& a, const SharedKey& b) {
-    return std::tie(a.family, a.set, a.key) < std::tie(b.family, b.set, b.key);
+// An element that several Services may contribute: its set and its key in one string of bytes.
+class SharedKey {
+ public:
+  explicit SharedKey(const SetElement& e) {
+    bytes_.reserve(1 + e.element.key.size());
+    bytes_.push_back(NumberOf(e.family, e.set));
+    bytes_.insert(bytes_.end(), e.element.key.begin(), e.element.key.end());
   }
+  SetNumber set() const { return bytes_.front(); }
+  Bytes key() const { return {bytes_.begin() + 1, bytes_.end()}; }
+
+  friend bool operator==(const SharedKey&, const SharedKey&) = default;
+  friend bool operator<(const SharedKey& a, const SharedKey& b) { return CompareKeys(a.bytes_, b.bytes_) < 0; }
   template <typename H>
   friend H AbslHashValue(H h, const SharedKey& k) {
-    return H::combine(std::move(h), k.family, k.set, absl::MakeConstSpan(k.key));
+    return H::combine(std::move(h), absl::MakeConstSpan(k.bytes_));
   }
+
+ private:
+  Bytes bytes_;
 };
 
 // Calls `visit` with the chains of session affinity that `e` leads to: those no other Service has a use for.
@@ -55,25 +63,28 @@ void CollectChains(const Fragment& fragment, ChainNames& names) {
   }
 }
 
-// Merges the elements of `fragment` into `ruleset`, which has the sets.
-void MergeInto(Ruleset& ruleset, const Fragment& fragment) {
-  for (const auto* list : {&fragment.elements, &fragment.shared}) {
-    for (const SetElement& e : *list) {
-      ruleset.tables[e.family].sets[e.set].elements[e.element.key] = e.element.value;
+// Moves the elements of `fragment` into `ruleset`, which has the sets.
+void MoveInto(Ruleset& ruleset, Fragment& fragment) {
+  for (auto* list : {&fragment.elements, &fragment.shared}) {
+    for (SetElement& e : *list) {
+      ruleset.tables[e.family].sets[e.set].elements.try_emplace(std::move(e.element.key), std::move(e.element.value));
     }
   }
 }
 
-// Calls `removed` and `added` for what tells two sorted lists apart; an element with another value is both.
+// Calls `removed` and `added`, which may take the element, for what tells two sorted lists apart; an element with
+// another value is both.
 template <typename Removed, typename Added>
-void Compare(const std::vector<SetElement>& before, const std::vector<SetElement>& after, Removed removed,
-             Added added) {
+void Compare(std::vector<SetElement>& before, std::vector<SetElement>& after, Removed removed, Added added) {
   auto b = before.begin();
   auto a = after.begin();
   while (b != before.end() || a != after.end()) {
-    if (b == before.end() || (a != after.end() && CompareElements(*a, *b) < 0)) {
+    const auto order = b == before.end()  ? std::weak_ordering::less
+                       : a == after.end() ? std::weak_ordering::greater
+                                          : CompareElements(*a, *b);
+    if (order < 0) {
       added(*a++);
-    } else if (a == after.end() || CompareElements(*b, *a) < 0) {
+    } else if (order > 0) {
       removed(*b++);
     } else {
       if (b->element.value != a->element.value) {
@@ -103,7 +114,7 @@ Ruleset CompileAll(absl::Span<const std::shared_ptr<const ServicePlan>> plans, c
     CollectChains(fragments.back(), chains);
   }
   Ruleset ruleset = CompileBase(settings, chains);
-  for (const Fragment& fragment : fragments) MergeInto(ruleset, fragment);
+  for (Fragment& fragment : fragments) MoveInto(ruleset, fragment);
   return ruleset;
 }
 
@@ -119,39 +130,37 @@ struct Programmer::Ledger {
   absl::btree_set<Family> affinity_skeleton;    // it stays when the last of them goes
   absl::btree_set<NamespacedName> shrinkable;
 
-  // What Accept makes of it.
+  // What Accept makes of it. Fragments are packed as soon as they are compiled: their elements go on into the changes.
   struct Staged {
-    BaseSettings settings;
-    ChainNames chains;  // to add; those that are there already do no harm
-    // Both in order, so that equal patches give equal changes.
-    absl::btree_map<NamespacedName, std::shared_ptr<const Fragment>> fragments;  // null: gone
-    absl::btree_map<SharedKey, int> shared;                                      // changes of the counts
-    absl::btree_map<ChainKey, int> affinity;                                     // likewise
+    std::optional<BaseSettings> settings;        // none: they stay
+    ChainNames chains;                           // to add; those that are there already do no harm
+    std::vector<PackedFragment> fragments;       // new, or not what they were
+    std::vector<NamespacedName> gone;            // Services
+    absl::flat_hash_map<SharedKey, int> shared;  // changes of the counts
+    absl::btree_map<ChainKey, int> affinity;     // likewise; in order, so that equal patches give equal changes
   };
   std::optional<Staged> staged;
 
-  // Puts those of `wanted` that are made on demand and not there yet into `missing`; true if there are any.
-  bool Miss(const ChainNames& wanted, ChainNames& missing) const {
-    bool any = false;
-    for (const auto& [family, names] : wanted) {
-      const auto there = chains.find(family);
-      for (const std::string& name : names) {
-        if (!MadeOnDemand(name) || (there != chains.end() && there->second.contains(name))) continue;
-        missing[family].insert(name);
-        any = true;
-      }
-    }
-    return any;
+  Changes StageAfresh(const PlanPatch& patch, bool shrink);
+  Changes StageChanges(const PlanPatch& patch, bool full, bool shrink);
+  // Compiles one Service anew, null: it is gone, and adds what that changes to `elements` and, which are chains that
+  // the ledger has not, to `wanted`.
+  void StageService(const NamespacedName& name, const ServicePlan* plan, bool shrink, ElementDelta& elements,
+                    ChainNames& wanted);
+  void StageShared(ElementDelta& elements) const;
+  std::vector<NamespacedName> HeldBesides(const PlanPatch& patch) const;  // sorted
+
+  // The table of a family that is left out from now on takes all with it.
+  bool Goes(Family family) const { return !(staged->settings ? *staged->settings : settings).policy.Programs(family); }
+
+  bool HasChain(Family family, const std::string& name) const {
+    const auto it = chains.find(family);
+    return it != chains.end() && it->second.contains(name);
   }
 
   ChainNames WithSkeleton(ChainNames names) const {
     for (const Family family : affinity_skeleton) names[family].insert(kAffinitySkeleton);
     return names;
-  }
-
-  std::shared_ptr<const Fragment> Held(const NamespacedName& name) const {
-    const auto it = fragments.find(name);
-    return it == fragments.end() ? nullptr : it->second;
   }
 };
 
@@ -180,102 +189,71 @@ void Programmer::Doubt() {
 Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, bool full, bool shrink) {
   PM_CHECK(observed());
   PM_CHECK(full || (ledger_->known && settings == ledger_->settings));
-  Ledger::Staged& staged = ledger_->staged.emplace();
-  staged.settings = settings;
+  ledger_->staged.emplace();
+  if (full) ledger_->staged->settings = settings;
+  return ledger_->observed ? ledger_->StageAfresh(patch, shrink) : ledger_->StageChanges(patch, full, shrink);
+}
 
-  // After an observation the kernel's own contents are the history; without one, what each Service was last given.
-  const std::unique_ptr<History> observed = ledger_->observed ? HistoryOf(*ledger_->observed) : nullptr;
+// The kernel's own contents are the history, and all that there is to compare with.
+Changes Programmer::Ledger::StageAfresh(const PlanPatch& patch, bool shrink) {
+  // Chains of the layout that are there already stay, used or not, if they may come to be used.
+  for (const auto& [family, table] : observed->tables) {
+    for (const auto& [name, chain] : table.chains) {
+      if (!ForAffinity(name)) staged->chains[family].insert(name);
+    }
+    if (table.sets.contains(kAffServices)) staged->chains[family].insert(kAffinitySkeleton);
+  }
+  const std::unique_ptr<History> history = HistoryOf(*observed);
+  SetElements elements;
+  // Elements of a set come one after the other.
+  const SetElement* last = nullptr;
+  std::vector<Element>* list = nullptr;
+  const auto take = [&](SetElement& e) {
+    if (last == nullptr || last->family != e.family || last->set != e.set) list = &elements[{e.family, e.set}];
+    last = &e;
+    list->push_back(std::move(e.element));
+  };
+  staged->fragments.reserve(patch.services.size());
   for (const auto& [name, plan] : patch.services) {
-    std::shared_ptr<const Fragment> fragment;
-    if (plan != nullptr) {
-      const std::shared_ptr<const Fragment> held = ledger_->Held(name);
-      const std::unique_ptr<History> own = observed ? nullptr : HistoryOf(held ? *held : NoFragment());
-      fragment = std::make_shared<const Fragment>(CompileService(*plan, observed ? *observed : *own, shrink));
+    if (plan == nullptr) continue;
+    Fragment fragment = CompileService(*plan, *history, shrink);
+    staged->fragments.emplace_back(name, fragment);
+    CollectChains(fragment, staged->chains);
+    last = nullptr;
+    for (SetElement& e : fragment.elements) {
+      ForEachAffinityChain(e, [&](const ChainKey& chain) { ++staged->affinity[chain]; });
+      take(e);
     }
-    staged.fragments[name] = std::move(fragment);
+    for (SetElement& e : fragment.shared) {
+      if (++staged->shared[SharedKey(e)] == 1) take(e);
+    }
   }
+  return Diff(CompileBase(*staged->settings, staged->chains), *observed, std::move(elements));
+}
 
-  if (full && ledger_->observed) {
-    // Chains of the layout that are there already stay, used or not, if they may come to be used.
-    for (const auto& [family, table] : ledger_->observed->tables) {
-      for (const auto& [name, chain] : table.chains) {
-        if (!ForAffinity(name)) staged.chains[family].insert(name);
-      }
-      if (table.sets.contains(kAffServices)) staged.chains[family].insert(kAffinitySkeleton);
-    }
-    for (const auto& [name, fragment] : staged.fragments) {
-      if (fragment) CollectChains(*fragment, staged.chains);
-    }
-    const Ruleset want = CompileBase(settings, staged.chains);
-    // A cluster's worth of elements: pointed to, not copied.
-    std::vector<const SetElement*> elements;
-    for (const auto& [name, fragment] : staged.fragments) {
-      if (fragment == nullptr) continue;
-      for (const auto* list : {&fragment->elements, &fragment->shared}) {
-        for (const SetElement& e : *list) elements.push_back(&e);
-      }
-      for (const SetElement& e : fragment->shared) ++staged.shared[SharedKey(e)];
-      for (const SetElement& e : fragment->elements) {
-        ForEachAffinityChain(e, [&](const ChainKey& chain) { ++staged.affinity[chain]; });
-      }
-    }
-    std::sort(elements.begin(), elements.end(),
-              [](const SetElement* a, const SetElement* b) { return ElementLess{}(*a, *b); });
-    const auto same = [](const SetElement* a, const SetElement* b) { return CompareElements(*a, *b) == 0; };
-    elements.erase(std::unique(elements.begin(), elements.end(), same), elements.end());
-    return Diff(want, *ledger_->observed, elements);
+Changes Programmer::Ledger::StageChanges(const PlanPatch& patch, bool full, bool shrink) {
+  ElementDelta elements;
+  ChainNames wanted;
+  for (const auto& [name, plan] : patch.services) StageService(name, plan.get(), shrink, elements, wanted);
+  if (full) {
+    for (const NamespacedName& name : HeldBesides(patch)) StageService(name, nullptr, shrink, elements, wanted);
   }
+  StageShared(elements);
 
   Changes changes;
-  ElementDelta elements;
-  if (full) {
-    // A full patch names every Service there is: what it does not name is gone.
-    for (const auto& [name, fragment] : ledger_->fragments) staged.fragments.try_emplace(name, nullptr);
-  }
-  // The table of a family that is left out from now on takes all with it.
-  const auto goes = [&](Family family) { return !settings.policy.Programs(family); };
-  ChainNames wanted;
-  for (const auto& [name, fragment] : staged.fragments) {
-    const std::shared_ptr<const Fragment> held = ledger_->Held(name);
-    const Fragment& before = held ? *held : NoFragment();
-    const Fragment& after = fragment ? *fragment : NoFragment();
-    Compare(
-        before.elements, after.elements,
-        [&](const SetElement& e) {
-          if (!goes(e.family)) elements.Delete(e.family, e.set, SpecOf(e.family, e.set), e.element);
-          ForEachAffinityChain(e, [&](const ChainKey& chain) { --staged.affinity[chain]; });
-        },
-        [&](const SetElement& e) {
-          elements.Add(e.family, e.set, SpecOf(e.family, e.set), e.element);
-          ForEachAffinityChain(e, [&](const ChainKey& chain) { ++staged.affinity[chain]; });
-        });
-    Compare(
-        before.shared, after.shared, [&](const SetElement& e) { --staged.shared[SharedKey(e)]; },
-        [&](const SetElement& e) { ++staged.shared[SharedKey(e)]; });
-    CollectChains(after, wanted);
-  }
-  for (const auto& [key, change] : staged.shared) {
-    const auto it = ledger_->shared.find(key);
-    const int before = it == ledger_->shared.end() ? 0 : it->second;
-    const SetSpec& spec = SpecOf(key.family, key.set);
-    if (before == 0 && before + change > 0) elements.Add(key.family, key.set, spec, {key.key, {}});
-    if (before > 0 && before + change == 0 && !goes(key.family))
-      elements.Delete(key.family, key.set, spec, {key.key, {}});
-  }
-
-  // Chains named for the first time, or all that changed with the settings.
-  if (full && settings != ledger_->settings) {
-    staged.chains = ledger_->chains;
-    for (const auto& [family, names] : wanted) staged.chains[family].insert(names.begin(), names.end());
-    changes = Diff(CompileBase(settings, ledger_->WithSkeleton(staged.chains)),
-                   CompileBase(ledger_->settings, ledger_->WithSkeleton(ledger_->chains)));
-  } else if (ledger_->Miss(wanted, staged.chains)) {
-    Ruleset want = CompileBase(settings, ledger_->WithSkeleton(staged.chains));
-    Ruleset have = CompileBase(settings, ledger_->WithSkeleton({}));
+  if (staged->settings && *staged->settings != settings) {
+    staged->chains = chains;
+    for (auto& [family, names] : wanted) staged->chains[family].merge(names);
+    changes =
+        Diff(CompileBase(*staged->settings, WithSkeleton(staged->chains)), CompileBase(settings, WithSkeleton(chains)));
+  } else if (!wanted.empty()) {
+    staged->chains = std::move(wanted);
+    Ruleset want = CompileBase(settings, WithSkeleton(staged->chains));
+    Ruleset have = CompileBase(settings, WithSkeleton({}));
     // Only what is new is of interest here; what that in turn goes to may be there already.
     for (auto& [family, table] : want.tables) {
       for (const auto& [name, chain] : table.chains) {
-        if (ledger_->chains[family].contains(name)) have.tables[family].chains[name] = chain;
+        if (HasChain(family, name)) have.tables[family].chains[name] = chain;
       }
     }
     changes = Diff(want, have);
@@ -284,14 +262,69 @@ Changes Programmer::Stage(const PlanPatch& patch, const BaseSettings& settings, 
 
   // Chains that nothing leads to any more go in the second transaction, when the elements that did are gone for good.
   for (const bool flush : {true, false}) {
-    for (const auto& [chain, change] : staged.affinity) {
-      const auto it = ledger_->affinity.find(chain);
-      if (it == ledger_->affinity.end() || it->second + change > 0 || goes(chain.first)) continue;
+    for (const auto& [chain, change] : staged->affinity) {
+      const auto it = affinity.find(chain);
+      if (it == affinity.end() || it->second + change > 0 || Goes(chain.first)) continue;
       if (flush) changes.sweep.push_back(FlushChain{chain.first, chain.second});
       if (!flush) changes.sweep.push_back(DeleteChain{chain.first, chain.second});
     }
   }
   return changes;
+}
+
+void Programmer::Ledger::StageService(const NamespacedName& name, const ServicePlan* plan, bool shrink,
+                                      ElementDelta& elements, ChainNames& wanted) {
+  const auto held = fragments.find(name);
+  Fragment before = held == fragments.end() ? Fragment() : held->Unpack();
+  Fragment after = plan == nullptr ? Fragment() : CompileService(*plan, FragmentHistory(before), shrink);
+  if (plan == nullptr) {
+    staged->gone.push_back(name);
+  } else if (held == fragments.end() || after != before) {
+    staged->fragments.emplace_back(name, after);
+  }
+  Compare(
+      before.elements, after.elements,
+      [&](SetElement& e) {
+        ForEachAffinityChain(e, [&](const ChainKey& chain) { --staged->affinity[chain]; });
+        if (!Goes(e.family)) elements.Delete(e.family, e.set, SpecOf(e.family, e.set), std::move(e.element));
+      },
+      [&](SetElement& e) {
+        ForEachAffinityChain(e, [&](const ChainKey& chain) { ++staged->affinity[chain]; });
+        const auto* verdict = std::get_if<Verdict>(&e.element.value.data);
+        if (verdict != nullptr && MadeOnDemand(*verdict->chain) && !HasChain(e.family, *verdict->chain)) {
+          wanted[e.family].insert(*verdict->chain);
+        }
+        elements.Add(e.family, e.set, SpecOf(e.family, e.set), std::move(e.element));
+      });
+  Compare(
+      before.shared, after.shared, [&](const SetElement& e) { --staged->shared[SharedKey(e)]; },
+      [&](const SetElement& e) { ++staged->shared[SharedKey(e)]; });
+}
+
+// Shared elements that got their first Service, or lost their last.
+void Programmer::Ledger::StageShared(ElementDelta& elements) const {
+  std::vector<std::pair<SharedKey, int>> changed(staged->shared.begin(), staged->shared.end());
+  std::sort(changed.begin(), changed.end());
+  for (const auto& [key, change] : changed) {
+    const auto it = shared.find(key);
+    const int before = it == shared.end() ? 0 : it->second;
+    const Family family = FamilyOf(key.set());
+    const char* const set = NameOf(key.set());
+    if (before == 0 && before + change > 0) elements.Add(family, set, SpecOf(key.set()), {key.key(), {}});
+    if (before > 0 && before + change == 0 && !Goes(family)) {
+      elements.Delete(family, set, SpecOf(key.set()), {key.key(), {}});
+    }
+  }
+}
+
+std::vector<NamespacedName> Programmer::Ledger::HeldBesides(const PlanPatch& patch) const {
+  std::vector<NamespacedName> names;
+  for (const PackedFragment& fragment : fragments) {
+    NamespacedName name = fragment.Name();
+    if (!patch.services.contains(name)) names.push_back(std::move(name));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 void Programmer::Accept() {
@@ -309,7 +342,7 @@ void Programmer::Accept() {
     ledger_->observed.reset();
     ledger_->known = true;
   }
-  ledger_->settings = std::move(staged.settings);
+  if (staged.settings) ledger_->settings = *std::move(staged.settings);
   for (auto& [family, names] : staged.chains) {
     if (names.contains(kAffinitySkeleton)) ledger_->affinity_skeleton.insert(family);
     for (const std::string& named : names) {
@@ -332,17 +365,26 @@ void Programmer::Accept() {
     ledger_->chains.erase(family);
     ledger_->affinity_skeleton.erase(family);
   }
-  for (auto& [name, fragment] : staged.fragments) {
-    if (fragment && fragment->shrinkable) {
-      ledger_->shrinkable.insert(name);
-    } else {
-      ledger_->shrinkable.erase(name);
+  if (fresh) ledger_->fragments.reserve(staged.fragments.size());
+  for (PackedFragment& fragment : staged.fragments) {
+    if (fragment.shrinkable()) {
+      ledger_->shrinkable.insert(fragment.Name());
+    } else if (!ledger_->shrinkable.empty()) {
+      ledger_->shrinkable.erase(fragment.Name());
     }
-    if (fragment) {
-      ledger_->fragments[name] = std::move(fragment);
+    if (const auto it = ledger_->fragments.find(fragment); it != ledger_->fragments.end()) {
+      it->Replace(std::move(fragment));
     } else {
-      ledger_->fragments.erase(name);
+      ledger_->fragments.insert(std::move(fragment));
     }
+  }
+  for (const NamespacedName& name : staged.gone) {
+    ledger_->shrinkable.erase(name);
+    ledger_->fragments.erase(name);
+  }
+  if (fresh) {
+    ledger_->shared = std::move(staged.shared);
+    return;
   }
   for (const auto& [key, change] : staged.shared) {
     const auto it = ledger_->shared.try_emplace(key, 0).first;

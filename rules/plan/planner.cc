@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -43,7 +45,7 @@ PlanPatch Planner::Plan(const Store& store, const Touched& touched, const NodeIn
   absl::btree_set<NamespacedName> todo = touched.services;
   if (touched.all) {
     todo.merge(store.ServiceNames());
-    todo.insert(planned_.begin(), planned_.end());
+    todo.merge(frontends_.Services());
   }
 
   // First every claim, then the verdicts: who owns a frontend must not depend on the order within one patch.
@@ -55,8 +57,11 @@ PlanPatch Planner::Plan(const Store& store, const Touched& touched, const NodeIn
       Diagnostics& diagnostics = patch.diagnostics[name];
       diagnostics.clear();
       ServicePlan plan{.service = name};
-      if (const Service* service = store.FindService(name)) {
-        BuiltService built = BuildService(*service, store.SlicesOf(name));
+      if (const std::optional<Service> service = store.FindService(name)) {
+        const std::vector<EndpointSlice> slices = store.SlicesOf(name);
+        std::vector<const EndpointSlice*> of_service;
+        for (const EndpointSlice& slice : slices) of_service.push_back(&slice);
+        BuiltService built = BuildService(*service, of_service);
         diagnostics = std::move(built.diagnostics);
         plan = PlanService(name, built.ports, node, policy, diagnostics);
       }
@@ -70,13 +75,7 @@ PlanPatch Planner::Plan(const Store& store, const Touched& touched, const NodeIn
   }
   for (auto& [name, plan] : plans) {
     KeepOwned(plan, frontends_, patch.diagnostics[name]);
-    if (plan.ports.empty()) {
-      planned_.erase(name);
-      patch.services[name] = nullptr;
-    } else {
-      planned_.insert(name);
-      patch.services[name] = std::make_shared<const ServicePlan>(std::move(plan));
-    }
+    patch.services[name] = plan.ports.empty() ? nullptr : std::make_shared<const ServicePlan>(std::move(plan));
   }
   return patch;
 }

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <charconv>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 
 namespace pointsman {
 namespace {
@@ -22,17 +22,37 @@ std::optional<int> TakeDecimal(absl::string_view& text, int max) {
   return static_cast<int>(value);
 }
 
-// A cluster has hundreds of thousands of these.
+// A cluster has hundreds of thousands of these, hence one pass and no library.
 std::optional<IpAddr> ParseIpv4(absl::string_view text) {
   std::array<uint8_t, 4> bytes;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    if (i > 0 && !absl::ConsumePrefix(&text, ".")) return std::nullopt;
-    const std::optional<int> octet = TakeDecimal(text, 255);
-    if (!octet) return std::nullopt;
-    bytes[i] = static_cast<uint8_t>(*octet);
+  size_t octets = 0;
+  unsigned value = 0;
+  bool digits = false;
+  for (const char c : text) {
+    if (c == '.') {
+      if (!digits || octets == 3) return std::nullopt;
+      bytes[octets++] = static_cast<uint8_t>(std::exchange(value, 0));
+      digits = false;
+      continue;
+    }
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + static_cast<unsigned>(c - '0');
+    if (value > 255) return std::nullopt;
+    digits = true;
   }
-  if (!text.empty()) return std::nullopt;
+  if (!digits || octets != 3) return std::nullopt;
+  bytes[3] = static_cast<uint8_t>(value);
   return IpAddr::FromBytes(bytes);
+}
+
+std::string FormatIpv4(absl::Span<const uint8_t> bytes) {
+  std::array<char, INET_ADDRSTRLEN> text;
+  char* end = text.data();
+  for (const uint8_t byte : bytes) {
+    if (end != text.data()) *end++ = '.';
+    end = std::to_chars(end, text.data() + text.size(), byte).ptr;
+  }
+  return {text.data(), end};
 }
 
 }  // namespace
@@ -89,8 +109,9 @@ bool IpAddr::IsLinkLocal() const {
 }
 
 std::string FormatIp(const IpAddr& addr) {
+  if (addr.family() == Family::kIpv4) return FormatIpv4(addr.bytes());
   char text[INET6_ADDRSTRLEN];
-  inet_ntop(addr.family() == Family::kIpv4 ? AF_INET : AF_INET6, addr.bytes().data(), text, sizeof text);
+  inet_ntop(AF_INET6, addr.bytes().data(), text, sizeof text);
   return text;
 }
 

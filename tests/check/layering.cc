@@ -131,7 +131,8 @@ const std::vector<Row>& Table() {
         {"tests/netns/netlink/", Join(tests, {"\"netlink/"}), {}, "the codec meets the kernel"},
         {"tests/", tests, {}, "tests see what the public sees"},
         {"bench/",
-         Join(tests, {"\"benchmark/", "<benchmark/", "\"bench/", "\"rules/", "\"netlink/", "\"agent/"}),
+         Join(tests, {"\"benchmark/", "<benchmark/", "\"bench/", "\"rules/", "\"netlink/", "\"agent/", "<nftables/",
+                      "<valgrind/"}),
          {},
          "benchmarks time every stage"},
     };

@@ -27,7 +27,8 @@ Cluster PlanCase(const support::Txtar& scenario) {
   AllocatedObjects allocated = AllocateAddresses(std::move(parsed.objects), config.allocate_from);
   tell(allocated.diagnostics);
   ObjectBatch batch;
-  for (const LocatedObject& object : allocated.objects) batch.changes.push_back({KeyOf(*object.object), object.object});
+  for (const LocatedObject& object : allocated.objects)
+    batch.changes.push_back({KeyOf(*object.object), PackedObject(*object.object)});
   Store store;
   const Touched touched = store.Apply(batch);
   cluster.node = MakeNodeInfo(config, store.FindNode(config.node_name), {});

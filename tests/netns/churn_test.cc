@@ -18,7 +18,7 @@ namespace {
 using ::testing::SizeIs;
 
 constexpr double kPerSecond = kSanitized ? 200 : 1000;
-const absl::Duration kLasting = kSanitized ? absl::Seconds(5) : absl::Seconds(20);
+const absl::Duration kLasting = kSanitized ? absl::Seconds(5) : absl::Seconds(10);
 
 class ChurnTest : public ChurnWorld, public ::testing::WithParamInterface<Family> {
  protected:

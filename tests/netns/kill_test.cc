@@ -18,7 +18,7 @@
 namespace pointsman {
 namespace {
 
-constexpr int kKills = kSanitized ? 25 : 500;
+constexpr int kKills = kSanitized ? 25 : 200;
 
 // One family is enough: both are in the same transactions.
 class KillTest : public ChurnWorld {

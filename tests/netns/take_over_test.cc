@@ -120,7 +120,7 @@ class TakeOverTest : public ::testing::TestWithParam<std::tuple<Old, Family>> {
     EXPECT_THAT(traffic.held_port->Finish(), HasSubstr("200 OK"));
   }
   // Long enough for hundreds of connections on either side of whatever happens.
-  static void LetItFlow() { absl::SleepFor(absl::Seconds(1)); }
+  static void LetItFlow() { absl::SleepFor(absl::Milliseconds(500)); }
 
   support::World world_{{.pods = kPods, .pods4 = "10.244.1.", .pods6 = "2001:db8:244:1::", .first_pod = 11}};
   std::vector<std::unique_ptr<support::NameServer>> servers_;

@@ -78,7 +78,7 @@ struct Machine {
 RC_GTEST_PROP(Laws, TheOrderInWhichObjectsArriveDoesNotShow, ()) {
   std::vector<ObjectChange> changes = ArbHistory(20);
   // Newest wins, so that a permutation means the same.
-  absl::btree_map<ObjectKey, std::shared_ptr<const Object>> last;
+  absl::btree_map<ObjectKey, PackedObject> last;
   for (const ObjectChange& change : changes) last[change.key] = change.object;
   std::vector<ObjectChange> one;
   for (const auto& [key, object] : last) one.push_back({key, object});

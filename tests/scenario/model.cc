@@ -105,7 +105,7 @@ absl::StatusOr<Model> BuildModel(const Case& scenario, const std::string& manife
   Model model;
   ObjectBatch batch;
   for (const LocatedObject& object : allocated.objects) {
-    batch.changes.push_back({KeyOf(*object.object), object.object});
+    batch.changes.push_back({KeyOf(*object.object), PackedObject(*object.object)});
     model.cluster.objects.push_back(object.object);
   }
   Store store;

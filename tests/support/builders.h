@@ -92,7 +92,7 @@ class Svc {
     return *this;
   }
   const Service& Build() const { return service_; }
-  ObjectChange Put() const { return {{Kind::kService, service_.meta.name}, std::make_shared<const Object>(service_)}; }
+  ObjectChange Put() const { return {{Kind::kService, service_.meta.name}, PackedObject(service_)}; }
 
  private:
   Service service_;
@@ -125,9 +125,7 @@ class Slice {
   }
   Slice& NotReady(const std::string& ip) { return Add({.addresses = {ip}, .ready = false, .serving = false}); }
   const EndpointSlice& Build() const { return slice_; }
-  ObjectChange Put() const {
-    return {{Kind::kEndpointSlice, slice_.meta.name}, std::make_shared<const Object>(slice_)};
-  }
+  ObjectChange Put() const { return {{Kind::kEndpointSlice, slice_.meta.name}, PackedObject(slice_)}; }
 
  private:
   EndpointSlice slice_;

@@ -119,13 +119,13 @@ inline ObjectChange ArbChange(int services) {
     case 2:
     case 3: {
       const Service service = ArbService(name, number);
-      return {{Kind::kService, service.meta.name}, std::make_shared<const Object>(service)};
+      return {{Kind::kService, service.meta.name}, PackedObject(service)};
     }
     default: {
       EndpointSlice slice = ArbSlice(name, *rc::gen::inRange(0, 2));
       // Now and then a slice moves to another Service.
       if (*rc::gen::inRange(0, 10) == 0) slice.meta.labels[kServiceNameLabel] = "s0";
-      return {{Kind::kEndpointSlice, slice.meta.name}, std::make_shared<const Object>(slice)};
+      return {{Kind::kEndpointSlice, slice.meta.name}, PackedObject(slice)};
     }
   }
 }

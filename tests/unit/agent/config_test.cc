@@ -188,7 +188,7 @@ TEST(MakeNodeInfoTest, TakesNameFromTheConfigAndZoneFromTheNode) {
 
 ObjectChange PutCidr(const std::string& name, const std::vector<std::string>& cidrs) {
   const ServiceCidr object{.meta = {.name = {"", name}}, .cidrs = cidrs};
-  return {{Kind::kServiceCidr, object.meta.name}, std::make_shared<const Object>(object)};
+  return {{Kind::kServiceCidr, object.meta.name}, PackedObject(object)};
 }
 
 std::string Cidrs(const nft::BaseSettings& settings) {
@@ -262,9 +262,9 @@ TEST(MakeBaseSettingsTest, PodsAreWhereTheModeSays) {
                 .pod_bridge_interface = "cbr0",
                 .pod_interface_name_prefix = "veth"};
   Store store;
-  store.Apply(support::Batch(
-      {{{Kind::kNode, {"", "n1"}},
-        std::make_shared<const Object>(Node{.meta = {.name = {"", "n1"}}, .pod_cidrs = {"10.244.7.0/24", "oops"}})}}));
+  store.Apply(
+      support::Batch({{{Kind::kNode, {"", "n1"}},
+                       PackedObject(Node{.meta = {.name = {"", "n1"}}, .pod_cidrs = {"10.244.7.0/24", "oops"}})}}));
 
   EXPECT_EQ(SettingsOf(config, store).policy.pods,
             (LocalDetector{.cidrs = {Net("10.244.0.0/16"), Net("10.245.0.0/16"), Net("fd00::/48")}}));
@@ -279,9 +279,9 @@ TEST(MakeBaseSettingsTest, PodsAreWhereTheModeSays) {
 
 TEST(MakeBaseSettingsTest, AServiceCidrThatCannotBeReadIsTold) {
   Store store;
-  store.Apply(support::Batch({{{Kind::kServiceCidr, {"", "more"}},
-                               std::make_shared<const Object>(ServiceCidr{.meta = {.name = {"", "more"}},
-                                                                          .cidrs = {"10.96.0.0/16", "10.97.0.0"}})}}));
+  store.Apply(support::Batch(
+      {{{Kind::kServiceCidr, {"", "more"}},
+        PackedObject(ServiceCidr{.meta = {.name = {"", "more"}}, .cidrs = {"10.96.0.0/16", "10.97.0.0"}})}}));
   Diagnostics diagnostics;
 
   const nft::BaseSettings settings = MakeBaseSettings({}, store, diagnostics);

@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 
 #include "gtest/gtest.h"
 
@@ -50,6 +49,7 @@ struct Agent {
              .took = [this](int services, int slices) { told.push_back(absl::StrCat("took ", services, "+", slices)); },
              .pending = [this] { told.emplace_back("pending"); },
              .settled = [this] { told.emplace_back("settled"); },
+             .pass_failed = [this](const PassReport& report) { failed.push_back(report); },
              .conflict = [this] { told.emplace_back("conflict"); },
              .observed = [this](const absl::Status& status,
                                 absl::Duration) { told.push_back(status.ok() ? "observed" : "not observed"); },
@@ -70,7 +70,7 @@ struct Agent {
                  }}) {}
 
   void Put(std::vector<ObjectChange> changes) {
-    inbox.Put(std::move(changes), absl::Now());
+    inbox.Put(std::move(changes), SteadyNow());
     driver.Wake();
   }
   void Sync() {
@@ -105,6 +105,7 @@ struct Agent {
   Kernel kernel;
   std::vector<std::string> diagnostics;
   std::vector<PassReport> passes;
+  std::vector<PassReport> failed;
   std::vector<std::string> errors;
   std::vector<std::string> cleaned;  // frontend, and how many may go on to serve its flows
   std::vector<uint64_t> not_remembered;
@@ -127,7 +128,7 @@ inline ObjectChange Endpoints(const std::string& service, int count) {
 }
 inline ObjectChange PutNode(Node node) {
   node.meta.name = {"", "n1"};
-  return {{Kind::kNode, node.meta.name}, std::make_shared<const Object>(std::move(node))};
+  return {{Kind::kNode, node.meta.name}, PackedObject(std::move(node))};
 }
 
 // What others do to our tables.

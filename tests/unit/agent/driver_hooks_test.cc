@@ -131,6 +131,130 @@ TEST(DriverHooksTest, AListingThatFailsIsToldAsOne) {
   EXPECT_THAT(agent.Told(), ElementsAre("pending", "not observed", "error", "observed", "facts", "pass", "settled"));
 }
 
+// --- What a pass took, and since when ---
+
+const absl::Time kNoon = absl::FromUnixSeconds(1'700'000'000);
+
+ObjectChange EndpointsAt(const std::string& service, int count, int second) {
+  ObjectChange change = Endpoints(service, count);
+  change.triggers = {kNoon + absl::Seconds(second)};
+  return change;
+}
+std::vector<int64_t> Seconds(const PassReport& report) {
+  std::vector<int64_t> seconds;
+  for (const ChangeTimes::Trigger& trigger : report.triggers) {
+    EXPECT_EQ(trigger.family, Family::kIpv4);
+    seconds.push_back(absl::ToInt64Seconds(trigger.at - kNoon));
+  }
+  return seconds;
+}
+
+TEST(DriverHooksTest, ThePassThatBringsChangesIntoTheKernelTellsWhenTheyHappenedAndNoOther) {
+  const auto agent = Running();
+  const absl::Time before = SteadyNow();
+
+  agent->Put({EndpointsAt("ns/web", 2, 1)});
+  agent->Put({EndpointsAt("ns/web", 3, 2)});
+  agent->Put({EndpointsAt("ns/web", 3, 3)});  // nothing new
+  agent->Settle();
+  EXPECT_THAT(Seconds(agent->passes.back()), ElementsAre(1, 2));
+  EXPECT_GT(agent->passes.back().done, before);
+  EXPECT_LT(agent->passes.back().done, SteadyNow());
+
+  agent->Put({ServiceAt("ns/api", "192.0.2.2")});
+  agent->Settle();
+  EXPECT_THAT(Seconds(agent->passes.back()), IsEmpty());
+}
+
+TEST(DriverHooksTest, TimesOutliveARefusedTransactionAndAStrangersCommit) {
+  const auto agent = Running();
+  agent->kernel.commit_faults = {absl::UnavailableError("busy"), absl::AbortedError("generation moved")};
+
+  agent->Put({EndpointsAt("ns/web", 2, 1)});
+  agent->driver.Step(SteadyNow());
+  agent->Put({EndpointsAt("ns/web", 3, 2)});
+  agent->Settle();
+
+  ASSERT_THAT(agent->failed, SizeIs(2));
+  EXPECT_THAT(Seconds(agent->failed[0]), IsEmpty());
+  EXPECT_THAT(Seconds(agent->passes.back()), ElementsAre(1, 2));
+}
+
+TEST(DriverHooksTest, APassThatFailedIsToldAsFarAsItCame) {
+  const auto agent = Running();
+  agent->kernel.commit_faults = {absl::UnavailableError("busy")};
+  EXPECT_THAT(agent->failed, IsEmpty());
+
+  agent->Put({Endpoints("ns/web", 2)});
+  agent->driver.Step(SteadyNow());
+
+  ASSERT_THAT(agent->failed, SizeIs(1));
+  const PassReport& report = agent->failed[0];
+  EXPECT_TRUE(report.waiting);
+  EXPECT_GT(report.planning, absl::ZeroDuration());
+  EXPECT_GT(report.compiling, absl::ZeroDuration());
+  EXPECT_GT(report.committing, absl::ZeroDuration());
+  EXPECT_FALSE(report.encoding) << "what of it was that, nobody has told";
+  EXPECT_EQ(report.transactions, 0);
+  EXPECT_FALSE(report.full);
+}
+
+TEST(DriverHooksTest, AChangeWaitsSinceItWasKnownUntilAPassThatSucceeds) {
+  const auto agent = Running();
+  const auto put = [&](int endpoints, absl::Duration ago) {
+    agent->inbox.Put({Endpoints("ns/web", endpoints)}, SteadyNow() - ago);
+    agent->driver.Wake();
+  };
+  const auto waited = [](const PassReport& report) { return report.waiting.value_or(-absl::InfiniteDuration()); };
+
+  agent->kernel.commit_faults = {absl::UnavailableError("busy")};
+  put(2, absl::Seconds(30));
+  put(3, absl::Seconds(10));
+  put(3, absl::Seconds(90));  // nothing new
+  agent->Settle();
+  ASSERT_THAT(agent->failed, SizeIs(1));
+  for (const PassReport& report : {agent->failed.back(), agent->passes.back()}) {
+    EXPECT_GE(waited(report), absl::Seconds(30));
+    EXPECT_LT(waited(report), absl::Seconds(60));
+  }
+
+  put(4, absl::Seconds(5));
+  agent->Settle();
+  EXPECT_LT(waited(agent->passes.back()), absl::Seconds(20));
+
+  agent->kernel.Meddle(FlushFrontends);
+  agent->LaterOn(absl::Seconds(5));
+  EXPECT_FALSE(agent->passes.back().waiting) << "nothing had changed but the kernel";
+}
+
+// Encodes for a second and commits for two.
+class Slow : public FakeDataplane {
+ public:
+  absl::StatusOr<CommitReport> Commit(const nft::ChangeSet& changes, Generation guard) override {
+    absl::StatusOr<CommitReport> report = FakeDataplane::Commit(changes, guard);
+    if (report.ok()) report->encoding = absl::Seconds(1);
+    if (report.ok()) report->committing = absl::Seconds(2);
+    return report;
+  }
+};
+
+TEST(DriverHooksTest, EncodingIsToldApartFromTheTransactionAndOfThatAlone) {
+  const auto agent = Running<Slow>();
+  agent->kernel.Meddle([](nft::Ruleset& ruleset) {
+    AddForeignChain(ruleset);
+    FlushFrontends(ruleset);
+  });
+
+  agent->LaterOn(absl::Seconds(5));
+
+  const PassReport& report = agent->passes.back();
+  ASSERT_EQ(report.transactions, 2) << "one repairs, one sweeps";
+  EXPECT_EQ(report.encoding, absl::Seconds(1));
+  EXPECT_LT(report.committing, absl::ZeroDuration()) << "the clock has not seen the second it says it took";
+  EXPECT_EQ(report.commit.encoding, absl::Seconds(2));
+  EXPECT_EQ(report.commit.committing, absl::Seconds(4));
+}
+
 // --- Strangers ---
 
 TEST(DriverHooksTest, AStrangersCommitInBetweenIsAConflictAndNoError) {

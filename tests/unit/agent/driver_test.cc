@@ -461,8 +461,7 @@ TEST(DriverTest, AnotherZonePlansEverythingAnew) {
   EndpointSlice slice = Slice("ns/web-1", "web").Port(80).Ready("203.0.113.1").Ready("203.0.113.2").Build();
   slice.endpoints[0].zone_hints = {"a"};
   slice.endpoints[1].zone_hints = {"b"};
-  agent.Put({ServiceAt("ns/web", "192.0.2.1"),
-             {{Kind::kEndpointSlice, slice.meta.name}, std::make_shared<const Object>(slice)}});
+  agent.Put({ServiceAt("ns/web", "192.0.2.1"), {{Kind::kEndpointSlice, slice.meta.name}, PackedObject(slice)}});
   agent.Sync();
   agent.Settle();
   ASSERT_EQ(agent.Ask("pod", "192.0.2.1:80"), "deliver 203.0.113.1:80 203.0.113.2:80");
@@ -480,7 +479,7 @@ TEST(DriverTest, AServiceCidrThatComesLaterIsHeededAtOnce) {
   ASSERT_EQ(agent->Ask("pod", "192.0.2.77:80"), "pass");
   const ServiceCidr cidr{.meta = {.name = {"", "c"}}, .cidrs = {"192.0.2.0/24"}};
 
-  agent->Put({{{Kind::kServiceCidr, cidr.meta.name}, std::make_shared<const Object>(cidr)}});
+  agent->Put({{{Kind::kServiceCidr, cidr.meta.name}, PackedObject(cidr)}});
   agent->Settle();
 
   EXPECT_EQ(agent->Ask("pod", "192.0.2.77:80"), "drop");

@@ -80,6 +80,8 @@ class Follower {
   }
   // Every change seen so far, in order of arrival.
   const std::vector<std::string>& changes() const { return changes_; }
+  // The trigger times among them.
+  const std::vector<absl::Time>& triggers() const { return triggers_; }
   FileSource& source() { return *source_; }
   void Stop() { source_.reset(); }
 
@@ -88,12 +90,18 @@ class Follower {
     for (const ObjectChange& change : inbox_.Take().batch.changes) {
       const std::string& name = change.key.name.name;
       changes_.push_back(absl::StrCat(change.object ? "+" : "-", name));
+      triggers_.insert(triggers_.end(), change.triggers->begin(), change.triggers->end());
       if (!change.object) {
         nodes_.erase(name);
-      } else if (const auto* node = std::get_if<Node>(change.object.get())) {
+        continue;
+      }
+      const Object object = change.object.Unpack();
+      if (const auto* node = std::get_if<Node>(&object)) {
         nodes_[name] = node->internal_ips.at(0);
+      } else if (const auto* slice = std::get_if<EndpointSlice>(&object)) {
+        nodes_[name] = slice->endpoints.at(0).addresses.at(0);
       } else {
-        nodes_[name] = absl::StrJoin(std::get<Service>(*change.object).cluster_ips, "+");
+        nodes_[name] = absl::StrJoin(std::get<Service>(object).cluster_ips, "+");
       }
     }
   }
@@ -103,6 +111,7 @@ class Follower {
   std::vector<std::string> told_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> nodes_;
   std::vector<std::string> changes_;
+  std::vector<absl::Time> triggers_;
   std::unique_ptr<FileSource> source_;  // last: it calls into the others
 };
 
@@ -115,6 +124,29 @@ TEST(FileSourceTest, TheFirstPassDeliversEverythingAndThenSyncs) {
 
   ASSERT_TRUE(follower.UntilSynced());
   EXPECT_TRUE(follower.UntilKnown("a=192.0.2.1,b=192.0.2.1"));
+}
+
+TEST(FileSourceTest, AChangeSinceTheStartHasTheTimeItHappenedAtAndAnOlderOneHasNone) {
+  const auto slice = [](absl::string_view ip, absl::Time trigger) {
+    return absl::StrCat(
+        "kind: EndpointSlice\nmetadata:\n  name: a\n  labels: {kubernetes.io/service-name: a}\n"
+        "  annotations: {endpoints.kubernetes.io/last-change-trigger-time: \"",
+        absl::FormatTime(absl::RFC3339_full, trigger, absl::UTCTimeZone()),
+        "\"}\naddressType: IPv4\nendpoints: [{addresses: [", ip, "]}]\n");
+  };
+  TempDir dir;
+  const absl::Time before = absl::Now();
+  WriteFile(dir.File("a.yaml"), slice("192.0.2.1", before));
+  Follower follower({dir.path()});
+  ASSERT_TRUE(follower.UntilKnown("a=192.0.2.1"));
+
+  const absl::Time after = absl::Now();
+  WriteFile(dir.File("a.yaml"), slice("192.0.2.2", after));
+  ASSERT_TRUE(follower.UntilKnown("a=192.0.2.2"));
+  WriteFile(dir.File("a.yaml"), slice("192.0.2.3", before));
+  ASSERT_TRUE(follower.UntilKnown("a=192.0.2.3"));
+
+  EXPECT_THAT(follower.triggers(), ::testing::ElementsAre(after));
 }
 
 TEST(FileSourceTest, AnEditInPlaceChangesThatObjectAlone) {

@@ -50,9 +50,9 @@ TEST(InboxTest, TheNewestChangeOfAnObjectWins) {
   ASSERT_EQ(batch.changes.size(), 2u);
   for (const ObjectChange& change : batch.changes) {
     if (change.key.name.name == "db") {
-      EXPECT_EQ(change.object, nullptr);
+      EXPECT_FALSE(change.object);
     } else {
-      EXPECT_EQ(std::get<Service>(*change.object), Svc("shop/web").Tcp(81).Build());
+      EXPECT_EQ(std::get<Service>(change.object.Unpack()), Svc("shop/web").Tcp(81).Build());
     }
   }
 }
@@ -66,6 +66,41 @@ TEST(InboxTest, TheOldestTimeSurvivesCoalescingAndEndsWithTake) {
   inbox.Put({Svc("shop/web").Put()}, kNoon + absl::Seconds(9));
   EXPECT_EQ(inbox.Take().batch.oldest, kNoon + absl::Seconds(9));
   EXPECT_EQ(inbox.Take().batch.oldest, absl::InfiniteFuture());
+}
+
+ObjectChange SliceAt(std::vector<int> seconds) {
+  ObjectChange change = support::Slice("shop/web-1", "web").Put();
+  std::vector<absl::Time> triggers;
+  for (const int second : seconds) triggers.push_back(kNoon + absl::Seconds(second));
+  change.triggers = triggers;
+  return change;
+}
+
+TEST(InboxTest, EveryTriggerTimeSurvivesCoalescing) {
+  Inbox inbox;
+  inbox.Put({SliceAt({1})}, kNoon);
+  inbox.Put({SliceAt({})}, kNoon);
+  inbox.Put({SliceAt({2, 3})}, kNoon);
+  inbox.Put({SliceAt({4})}, kNoon);
+
+  const ObjectBatch batch = inbox.Take().batch;
+  ASSERT_EQ(batch.changes.size(), 1u);
+  EXPECT_EQ(batch.changes[0].triggers, SliceAt({1, 2, 3, 4}).triggers);
+
+  inbox.Put({SliceAt({5})}, kNoon);
+  EXPECT_EQ(inbox.Take().batch.changes.at(0).triggers, SliceAt({5}).triggers) << "each is taken once";
+}
+
+TEST(InboxTest, WhatIsGoneHasNoTriggerTimesAndWhatComesAfterHasItsOwn) {
+  Inbox inbox;
+  inbox.Put({SliceAt({1})}, kNoon);
+  inbox.Put({Gone(Kind::kEndpointSlice, "shop/web-1")}, kNoon);
+  EXPECT_TRUE(inbox.Take().batch.changes.at(0).triggers->empty());
+
+  inbox.Put({SliceAt({1})}, kNoon);
+  inbox.Put({Gone(Kind::kEndpointSlice, "shop/web-1")}, kNoon);
+  inbox.Put({SliceAt({2})}, kNoon);
+  EXPECT_EQ(inbox.Take().batch.changes.at(0).triggers, SliceAt({2}).triggers);
 }
 
 TEST(InboxTest, AnEmptyPutIsNoNews) {

@@ -198,6 +198,22 @@ endpoints:
   EXPECT_EQ(slice, expected);
 }
 
+TEST(YamlCodecTest, TheTimeOfAChangeIsBesideTheSlice) {
+  const auto trigger = [](absl::string_view kind, absl::string_view text) {
+    const ParsedManifests parsed = ParseManifests(
+        "m.yaml", absl::StrCat("kind: ", kind, "\nmetadata: {name: a, labels: {kubernetes.io/service-name: a}, ",
+                               "annotations: {endpoints.kubernetes.io/last-change-trigger-time: ", text,
+                               "}}\naddressType: IPv4\nspec: {ports: [{port: 80}]}\n"));
+    EXPECT_EQ(Told(parsed), "");
+    return parsed.objects.at(0).trigger;
+  };
+  const absl::Time noon = absl::FromUnixSeconds(1706702400);
+  EXPECT_EQ(trigger("EndpointSlice", "2024-01-31T12:00:00Z"), noon);
+  EXPECT_EQ(trigger("EndpointSlice", "\"2024-01-31T13:00:00.123456789+01:00\""), noon + absl::Nanoseconds(123456789));
+  EXPECT_EQ(trigger("EndpointSlice", "null"), std::nullopt);
+  EXPECT_EQ(trigger("Service", "2024-01-31T12:00:00Z"), std::nullopt);
+}
+
 TEST(YamlCodecTest, AnFqdnSliceHasNoAddressFamily) {
   const auto slice = ParseOne<EndpointSlice>(
       "kind: EndpointSlice\nmetadata: {name: s, labels: {kubernetes.io/service-name: web}}\naddressType: FQDN\n");
@@ -393,6 +409,14 @@ INSTANTIATE_TEST_SUITE_P(
             "m.yaml:3:23: error: Service default/a: spec.ports[0].port: the text \"80\" where a number is needed; this "
             "port is skipped (remove the quotes)",
             1},
+        FaultRow{"TriggerTimeThatIsNone",
+                 "kind: EndpointSlice\naddressType: IPv4\nmetadata:\n  name: a\n  labels: "
+                 "{kubernetes.io/service-name: a}\n  annotations:\n    "
+                 "endpoints.kubernetes.io/last-change-trigger-time: infinite-past\n",
+                 "m.yaml:7:55: note: EndpointSlice default/a: "
+                 "metadata.annotations.endpoints.kubernetes.io/last-change-trigger-time: \"infinite-past\" is no time; "
+                 "this change is not timed (write it like 2024-01-31T12:00:00Z)",
+                 1},
         FaultRow{"PortTooLarge", "kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 65536}]}\n",
                  "m.yaml:3:23: error: Service default/a: spec.ports[0].port: \"65536\" is not between 1 and 65535; "
                  "this port "

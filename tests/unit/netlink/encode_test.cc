@@ -585,6 +585,31 @@ TEST(EncodeTest, WhatTheKernelCouldOnlyMisunderstandIsRefused) {
   }
 }
 
+TEST(EncodeTest, ABatchInTheMemoryOfAnotherIsTheSame) {
+  const nft::ChangeSet changes = {nft::AddElements{kV4, "s", {.key = {Field::kIpv4Addr}}, {{Ip("192.0.2.1"), {}}}}};
+  absl::StatusOr<Batch> first = EncodeBatch(changes, 7, 3);
+  ASSERT_EQ(first.status(), absl::OkStatus());
+  const std::vector<uint8_t> bytes(first->bytes().begin(), first->bytes().end());
+  Batch::Memory memory = std::move(*first).Release();
+  const uint8_t* const where = memory.bytes.data();
+
+  absl::StatusOr<Batch> second = EncodeBatch(changes, 7, 3, std::move(memory));
+
+  ASSERT_EQ(second.status(), absl::OkStatus());
+  EXPECT_EQ(std::vector<uint8_t>(second->bytes().begin(), second->bytes().end()), bytes);
+  EXPECT_EQ(second->messages(), 1);
+  EXPECT_EQ(second->bytes().data(), where) << "nothing was asked for";
+}
+
+TEST(EncodeTest, TheMemoryOfAVeryLargeBatchIsNotKept) {
+  nft::AddElements op{kV4, "s", {.key = {Field::kIpv4Addr}}, {}};
+  for (int i = 0; i < 20000; ++i) op.elements.push_back({Ip(absl::StrCat("10.0.", i / 256, ".", i % 256)), {}});
+  absl::StatusOr<Batch> batch = EncodeBatch({op}, 1, 0);
+  ASSERT_EQ(batch.status(), absl::OkStatus());
+
+  EXPECT_EQ(std::move(*batch).Release().bytes.capacity(), 0U);
+}
+
 TEST(DescribeTest, SaysWhatIsDoneToWhat) {
   EXPECT_EQ(Describe(nft::AddTable{kV4, ""}), "add table pointsman (ip)");
   EXPECT_EQ(Describe(nft::DeleteTable{kV6}), "delete table pointsman (ip6)");

@@ -228,7 +228,11 @@ TEST(DiffTest, EachOpsElementsKnowTheirShape) {
   for (const Op& op : changes.commit) {
     const auto* add = std::get_if<AddElements>(&op);
     if (add == nullptr) continue;
-    EXPECT_EQ(add->spec, SpecOf(add->family, add->set));
+    const SetSpec& spec = SpecOf(add->family, add->set);
+    EXPECT_EQ(add->spec.key, spec.key);
+    EXPECT_EQ(add->spec.data, spec.data);
+    EXPECT_EQ(add->spec.verdicts, spec.verdicts);
+    EXPECT_EQ(add->spec.interval, spec.interval);
     ++checked;
   }
   EXPECT_EQ(checked, 2);

@@ -81,6 +81,28 @@ TEST(FrontendTableTest, SaysWhoLosesAFrontendAndWhoGetsItBack) {
   EXPECT_EQ(OwnerOf(table, kHttp), "ns/young");
 }
 
+TEST(FrontendTableTest, ANodePortGivesWayToWhoeverHasTheAddress) {
+  FrontendTable table;
+  table.Claim(Name("ns/old"), Year(2020), {{kHttp, true}});
+
+  EXPECT_THAT(table.Claim(Name("ns/young"), Year(2022), {{kHttp, false}}), ElementsAre(Name("ns/old")));
+  EXPECT_EQ(OwnerOf(table, kHttp), "ns/young");
+  EXPECT_THAT(table.Claim(Name("ns/young"), Year(2022), {{kHttp, true}}), ElementsAre(Name("ns/old")))
+      << "between NodePorts age decides";
+  EXPECT_EQ(OwnerOf(table, kHttp), "ns/old");
+}
+
+TEST(FrontendTableTest, NamesThoseWhoClaimAnything) {
+  FrontendTable table;
+  table.Claim(Name("ns/b"), Year(2020), {{kHttp, false}});
+  table.Claim(Name("ns/a"), Year(2021), {{kHttp, false}});
+  table.Claim(Name("ns/c"), Year(2021), {});
+  EXPECT_THAT(table.Services(), ElementsAre(Name("ns/a"), Name("ns/b"))) << "those who wait too";
+
+  table.Claim(Name("ns/b"), Year(2020), {});
+  EXPECT_THAT(table.Services(), ElementsAre(Name("ns/a")));
+}
+
 TEST(FrontendTableTest, ALoserComingOrGoingConcernsNobody) {
   FrontendTable table;
   table.Claim(Name("ns/old"), Year(2020), {{kHttp, false}});

@@ -23,17 +23,17 @@ using ::testing::IsEmpty;
 ObjectChange PutNode(const std::string& name, const std::string& zone = "") {
   Node node{.meta = {.name = {"", name}}};
   if (!zone.empty()) node.meta.labels[kZoneLabel] = zone;
-  return {{Kind::kNode, node.meta.name}, std::make_shared<const Object>(node)};
+  return {{Kind::kNode, node.meta.name}, PackedObject(node)};
 }
 
 ObjectChange PutCidr(const std::string& name, const std::string& cidr) {
   ServiceCidr object{.meta = {.name = {"", name}}, .cidrs = {cidr}};
-  return {{Kind::kServiceCidr, object.meta.name}, std::make_shared<const Object>(object)};
+  return {{Kind::kServiceCidr, object.meta.name}, PackedObject(object)};
 }
 
 std::vector<std::string> SliceNames(const Store& store, const std::string& service) {
   std::vector<std::string> names;
-  for (const EndpointSlice* slice : store.SlicesOf(Name(service))) names.push_back(slice->meta.name.name);
+  for (const EndpointSlice& slice : store.SlicesOf(Name(service))) names.push_back(slice.meta.name.name);
   return names;
 }
 
@@ -44,7 +44,7 @@ TEST(StoreTest, AServiceTouchesItself) {
 
   EXPECT_THAT(touched.services, ElementsAre(Name("shop/web")));
   EXPECT_FALSE(touched.all);
-  ASSERT_NE(store.FindService(Name("shop/web")), nullptr);
+  ASSERT_TRUE(store.FindService(Name("shop/web")).has_value());
   EXPECT_EQ(store.FindService(Name("shop/web"))->ports.size(), 1U);
 }
 
@@ -77,7 +77,7 @@ TEST(StoreTest, AnyDifferenceInAnObjectIsAnUpdate) {
   const Touched touched = store.Apply(Batch({Slice("shop/web-1", "web").Terminating("203.0.113.1").Put()}));
 
   EXPECT_THAT(touched.services, ElementsAre(Name("shop/web")));
-  EXPECT_TRUE(store.SlicesOf(Name("shop/web"))[0]->endpoints[0].terminating) << "replaced, not merged";
+  EXPECT_TRUE(store.SlicesOf(Name("shop/web"))[0].endpoints[0].terminating) << "replaced, not merged";
 }
 
 TEST(StoreTest, ASliceThatMovesToAnotherServiceTouchesBothAndLeavesTheFirst) {
@@ -94,9 +94,7 @@ TEST(StoreTest, ASliceThatMovesToAnotherServiceTouchesBothAndLeavesTheFirst) {
 TEST(StoreTest, ASliceWithoutAServiceTouchesNone) {
   Store store;
   EndpointSlice slice = Slice("shop/lost", "").Build();
-  const auto put = [&] {
-    return ObjectChange{{Kind::kEndpointSlice, slice.meta.name}, std::make_shared<const Object>(slice)};
-  };
+  const auto put = [&] { return ObjectChange{{Kind::kEndpointSlice, slice.meta.name}, PackedObject(slice)}; };
 
   EXPECT_TRUE(store.Apply(Batch({put()})).empty()) << "an empty label names nobody";
   slice.meta.labels.clear();
@@ -119,7 +117,7 @@ TEST(StoreTest, DeletionsTouchWhatTheyConcernedAndForgetIt) {
 
   const Touched service = store.Apply(Batch({Gone(Kind::kService, "shop/web")}));
   EXPECT_THAT(service.services, ElementsAre(Name("shop/web")));
-  EXPECT_EQ(store.FindService(Name("shop/web")), nullptr);
+  EXPECT_EQ(store.FindService(Name("shop/web")), std::nullopt);
   EXPECT_THAT(SliceNames(store, "shop/web"), ElementsAre("web-2")) << "slices wait for their Service";
 
   store.Apply(Batch({Gone(Kind::kEndpointSlice, "shop/web-2")}));
@@ -154,6 +152,23 @@ TEST(StoreTest, SlicesComeInOrderOfTheirNames) {
       Batch({Slice("shop/web-b", "web").Put(), Slice("shop/web-a", "web").Put(), Slice("shop/web-c", "web").Put()}));
 
   EXPECT_THAT(SliceNames(store, "shop/web"), ElementsAre("web-a", "web-b", "web-c"));
+}
+
+TEST(StoreTest, KnowsWhichServicesTheOthersDependOn) {
+  Store store;
+
+  store.Apply(
+      Batch({Svc("default/kubernetes").Put(), Svc("kube-system/kube-dns").Put(), Svc("kube-system/coredns").Put(),
+             Svc("openshift-dns/dns-default").Put(), Svc("kube-system/rke2-coredns").Label(kAppLabel, "kube-dns").Put(),
+             Svc("kube-system/metrics-server").Label(kAppLabel, "metrics-server").Put(), Svc("shop/kubernetes").Put(),
+             Svc("shop/dns").Label(kAppLabel, "kube-dns").Put()}));
+  EXPECT_THAT(store.First(),
+              ElementsAre(Name("default/kubernetes"), Name("kube-system/coredns"), Name("kube-system/kube-dns"),
+                          Name("kube-system/rke2-coredns"), Name("openshift-dns/dns-default")));
+
+  store.Apply(Batch({Gone(Kind::kService, "kube-system/coredns"), Svc("kube-system/rke2-coredns").Put()}));
+  EXPECT_THAT(store.First(),
+              ElementsAre(Name("default/kubernetes"), Name("kube-system/kube-dns"), Name("openshift-dns/dns-default")));
 }
 
 TEST(StoreTest, NamesOnlyServicesWhenAskedForThem) {

@@ -87,8 +87,8 @@ TEST(DecodeTest, AServiceWithEveryFieldIsReadFieldByField) {
   const Decoded decoded = DecodeBoth(Kind::kService, R"({
     "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "17",
                  "creationTimestamp": "2024-01-31T12:00:00Z",
-                 "labels": {"app": "web", "service.kubernetes.io/service-proxy-name": "other",
-                            "service.kubernetes.io/headless": ""}},
+                 "labels": {"app": "web", "k8s-app": "kube-dns", "service.kubernetes.io/headless": "",
+                            "service.kubernetes.io/service-proxy-name": "other"}},
     "spec": {"type": "LoadBalancer", "clusterIP": "192.0.2.1", "clusterIPs": ["192.0.2.1", "2001:db8::1"],
              "ipFamilies": ["IPv4", "IPv6"],
              "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": "web", "nodePort": 30080},
@@ -100,8 +100,9 @@ TEST(DecodeTest, AServiceWithEveryFieldIsReadFieldByField) {
                                             {"ip": "198.51.100.3"}]}}})");
 
   pointsman::Service expected;
-  expected.meta = {
-      {"shop", "web"}, {{kServiceProxyNameLabel, "other"}, {kHeadlessLabel, ""}}, absl::FromUnixSeconds(1706702400)};
+  expected.meta = {{"shop", "web"},
+                   {{kAppLabel, "kube-dns"}, {kServiceProxyNameLabel, "other"}, {kHeadlessLabel, ""}},
+                   absl::FromUnixSeconds(1706702400)};
   expected.type = ServiceType::kLoadBalancer;
   expected.cluster_ips = {"192.0.2.1", "2001:db8::1"};
   expected.ip_families = {Family::kIpv4, Family::kIpv6};
@@ -211,6 +212,53 @@ INSTANTIATE_TEST_SUITE_P(
         ConditionsRow{"Terminating", R"(, "conditions": {"ready": false, "serving": true, "terminating": true})", false,
                       true, true}),
     [](const auto& row) { return row.param.name; });
+
+struct TriggerRow {
+  const char* name;
+  const char* annotations;
+  std::optional<absl::Time> trigger;
+  const char* told = "";
+};
+
+class TriggerTest : public ::testing::TestWithParam<TriggerRow> {};
+
+TEST_P(TriggerTest, IsBesideTheSliceAndCostsItNothing) {
+  const auto decode = [](Kind kind, absl::string_view annotations) {
+    return DecodeBoth(kind, absl::StrCat(R"({"metadata": {"name": "web-1", "namespace": "shop")", annotations,
+                                         R"(}, "addressType": "IPv4"})"));
+  };
+  const Decoded decoded = decode(Kind::kEndpointSlice, GetParam().annotations);
+  ASSERT_NE(decoded.object, nullptr);
+  EXPECT_EQ(decoded.trigger, GetParam().trigger);
+  std::string told;
+  for (const Diagnostic& diagnostic : decoded.diagnostics) absl::StrAppend(&told, FormatDiagnostic(diagnostic));
+  EXPECT_EQ(told, GetParam().told);
+  EXPECT_TRUE(*decoded.object == *decode(Kind::kEndpointSlice, "").object) << "it is no part of what is compared";
+
+  const Decoded service = decode(Kind::kService, GetParam().annotations);
+  EXPECT_EQ(service.trigger, std::nullopt);
+  EXPECT_THAT(service.diagnostics, IsEmpty());
+}
+
+#define PM_TRIGGER(text) R"(, "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": ")" text R"("})"
+#define PM_NO_TIME(text)                                                                                         \
+  "note: EndpointSlice shop/web-1: metadata.annotations.endpoints.kubernetes.io/last-change-trigger-time: " text \
+  " is no time; this change is not timed"
+const absl::Time kNoon = absl::FromUnixSeconds(1706702400);
+
+INSTANTIATE_TEST_SUITE_P(
+    Triggers, TriggerTest,
+    ::testing::Values(
+        TriggerRow{"None", R"(, "annotations": {"a": "b"})", std::nullopt},
+        TriggerRow{"Seconds", PM_TRIGGER("2024-01-31T12:00:00Z"), kNoon},
+        TriggerRow{"Nanoseconds", PM_TRIGGER("2024-01-31T12:00:00.123456789Z"), kNoon + absl::Nanoseconds(123456789)},
+        TriggerRow{"AnotherZone", PM_TRIGGER("2024-01-31T13:30:00.5+01:30"), kNoon + absl::Milliseconds(500)},
+        TriggerRow{"ADate", PM_TRIGGER("2024-01-31"), std::nullopt, PM_NO_TIME("\"2024-01-31\"")},
+        TriggerRow{"Empty", PM_TRIGGER(""), std::nullopt, PM_NO_TIME("\"\"")},
+        TriggerRow{"AWordOfTheParsersOwn", PM_TRIGGER("infinite-past"), std::nullopt, PM_NO_TIME("\"infinite-past\"")}),
+    [](const auto& row) { return row.param.name; });
+#undef PM_TRIGGER
+#undef PM_NO_TIME
 
 TEST(DecodeTest, APortOfASliceTellsAbsentFromEmptyAndZero) {
   EXPECT_THAT(

@@ -44,7 +44,7 @@ inline std::vector<std::string> Describe(const std::vector<ObjectChange>& change
   std::vector<std::string> lines;
   for (const ObjectChange& change : changes) {
     const std::string& name = change.key.name.name;
-    lines.push_back(change.object ? absl::StrCat(name, ":", std::get<Service>(*change.object).ports.at(0).port)
+    lines.push_back(change.object ? absl::StrCat(name, ":", std::get<Service>(change.object.Unpack()).ports.at(0).port)
                                   : absl::StrCat(name, " gone"));
   }
   return lines;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kube/mirror.h"
 
+#include <algorithm>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -25,8 +27,8 @@ class MirrorTest : public testing::Test {
 
   std::vector<std::string> Changes() { return Describe(mirror_.TakeChanges()); }
   uint16_t PortOf(absl::string_view name) {
-    const Object* object = mirror_.Find(InShop(name));
-    return object == nullptr ? 0 : std::get<Service>(*object).ports.at(0).port;
+    const PackedObject object = mirror_.Find(InShop(name));
+    return object ? std::get<Service>(object.Unpack()).ports.at(0).port : 0;
   }
 
   Mirror mirror_{Kind::kService};
@@ -118,14 +120,14 @@ TEST_F(MirrorTest, ARelistThatIsBegunAnewForgetsWhatWasCollected) {
 }
 
 TEST_F(MirrorTest, ARelistThatTellsTheSameChangesNothingAndKeepsWhatIsHeld) {
-  const Object* before = mirror_.Find(InShop("a"));
+  const PackedObject before = mirror_.Find(InShop("a"));
   mirror_.StartRelist();
   mirror_.Collect(Svc("b", "20"));
   mirror_.Collect(Svc("a", "20"));
   mirror_.FinishRelist();
   EXPECT_THAT(Changes(), IsEmpty());
   EXPECT_EQ(mirror_.unchanged(), 2);
-  EXPECT_EQ(mirror_.Find(InShop("a")), before);
+  EXPECT_EQ(mirror_.Find(InShop("a")).name().name.data(), before.name().name.data()) << "the same, not another like it";
 }
 
 TEST_F(MirrorTest, WhatIsDeletedWhileTheListIsUnderWayIsGoneAtItsEnd) {
@@ -137,6 +139,89 @@ TEST_F(MirrorTest, WhatIsDeletedWhileTheListIsUnderWayIsGoneAtItsEnd) {
   mirror_.Discard(InShop("c"));
   mirror_.FinishRelist();
   EXPECT_THAT(Changes(), ElementsAre("b gone"));
+}
+
+// --- Trigger times ---
+
+const absl::Time kBegan = absl::FromUnixSeconds(1'700'000'000);
+
+Decoded At(Decoded decoded, int second) {
+  decoded.trigger = kBegan + absl::Seconds(second);
+  return decoded;
+}
+
+class TimedMirrorTest : public testing::Test {
+ protected:
+  // "a 1 2" for an object and the seconds when its changes happened; in order.
+  std::vector<std::string> Times() {
+    std::vector<std::string> lines;
+    for (const ObjectChange& change : mirror_.TakeChanges()) {
+      std::string& line = lines.emplace_back(change.key.name.name);
+      for (const absl::Time at : *change.triggers) absl::StrAppend(&line, " ", absl::ToInt64Seconds(at - kBegan));
+    }
+    std::sort(lines.begin(), lines.end());
+    return lines;
+  }
+
+  Mirror mirror_{Kind::kService, kBegan};
+};
+
+TEST_F(TimedMirrorTest, EachChangeBringsItsTimeAndOneThatChangesNothingBringsNone) {
+  mirror_.Upsert(At(Svc("a", "", 80), 1));
+  mirror_.Upsert(At(Svc("a", "", 81), 2));
+  mirror_.Upsert(At(Svc("a", "", 81), 3));
+  mirror_.Upsert(Svc("b"));
+  EXPECT_THAT(Times(), ElementsAre("a 1 2", "b"));
+
+  mirror_.Upsert(At(Svc("a", "", 82), 4));
+  EXPECT_THAT(Times(), ElementsAre("a 4"));
+}
+
+TEST_F(TimedMirrorTest, WhatHappenedBeforeTheBeginningIsNotTimed) {
+  mirror_.Upsert(At(Svc("a"), 0));
+  mirror_.Upsert(At(Svc("b"), -1));
+  mirror_.StartRelist();
+  mirror_.Collect(At(Svc("a", "", 81), -2));
+  mirror_.FinishRelist();
+  EXPECT_THAT(Times(), ElementsAre("a", "b"));
+}
+
+TEST_F(TimedMirrorTest, WhatIsGoneHasNoTime) {
+  mirror_.Upsert(At(Svc("a"), 1));
+  mirror_.Remove(InShop("a"));
+  EXPECT_THAT(Times(), ElementsAre("a"));
+
+  mirror_.Upsert(At(Svc("b"), 2));
+  mirror_.StartRelist();
+  mirror_.FinishRelist();
+  EXPECT_THAT(Times(), ElementsAre("b"));
+}
+
+TEST_F(TimedMirrorTest, ARelistBringsTheTimesOfWhatItChangesOnceItIsComplete) {
+  mirror_.Upsert(Svc("a"));
+  mirror_.Upsert(Svc("b"));
+  Times();
+
+  mirror_.StartRelist();
+  mirror_.Collect(At(Svc("a"), 1));
+  mirror_.Collect(At(Svc("b", "", 81), 2));
+  mirror_.Collect(At(Svc("c"), 3));
+  mirror_.Collect(At(Svc("d"), 4));
+  mirror_.Discard(InShop("d"));
+  EXPECT_THAT(Times(), IsEmpty());
+  mirror_.FinishRelist();
+  EXPECT_THAT(Times(), ElementsAre("b 2", "c 3"));
+}
+
+TEST_F(TimedMirrorTest, ARelistThatIsBegunAnewForgetsTheTimesToo) {
+  mirror_.Upsert(Svc("a"));
+  Times();
+  mirror_.StartRelist();
+  mirror_.Collect(At(Svc("a", "", 81), 1));
+  mirror_.StartRelist();
+  mirror_.Collect(Svc("a", "", 82));
+  mirror_.FinishRelist();
+  EXPECT_THAT(Times(), ElementsAre("a"));
 }
 
 struct PoisonRow {

@@ -40,7 +40,7 @@ inline Taken TakeApart(Kind kind, BodyReader::Form form, Encoding encoding, absl
 inline bool Same(const Decoded& a, const Decoded& b) {
   const bool equal_objects = (a.object == nullptr) == (b.object == nullptr) && (!a.object || *a.object == *b.object);
   return equal_objects && a.key == b.key && a.resource_version == b.resource_version &&
-         a.initial_events_end == b.initial_events_end && a.diagnostics == b.diagnostics;
+         a.initial_events_end == b.initial_events_end && a.trigger == b.trigger && a.diagnostics == b.diagnostics;
 }
 
 inline bool Same(const Piece& a, const Piece& b) {

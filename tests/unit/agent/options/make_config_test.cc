@@ -189,9 +189,9 @@ TEST_P(Detector, IsThis) {
   std::vector<std::string> flags = GetParam().flags;
   flags.emplace_back("--hostname-override=n1");
   Store store;
-  store.Apply(support::Batch({{{Kind::kNode, {"", "n1"}},
-                               std::make_shared<const Object>(Node{
-                                   .meta = {.name = {"", "n1"}}, .pod_cidrs = {"10.0.0.0/24", "2001:db8:7::/64"}})}}));
+  store.Apply(support::Batch(
+      {{{Kind::kNode, {"", "n1"}},
+        PackedObject(Node{.meta = {.name = {"", "n1"}}, .pod_cidrs = {"10.0.0.0/24", "2001:db8:7::/64"}})}}));
   Diagnostics diagnostics;
   EXPECT_EQ(MakeBaseSettings(ConfigOf(flags), store, diagnostics).policy.pods, GetParam().pods);
 }
