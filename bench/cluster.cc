@@ -25,7 +25,7 @@ ObjectChange MakeSlice(int number, int endpoints, int variant) {
     slice.endpoints.push_back({.addresses = {Address(e == 0 && variant != 0 ? 100 + variant : 10, host)}});
     slice.endpoints.back().node_name = absl::StrCat("node-", host % 100);
   }
-  return {{Kind::kEndpointSlice, slice.meta.name}, std::make_shared<const Object>(std::move(slice))};
+  return {{Kind::kEndpointSlice, slice.meta.name}, PackedObject(std::move(slice))};
 }
 
 ObjectBatch MakeCluster(int services, int endpoints) {
@@ -36,7 +36,7 @@ ObjectBatch MakeCluster(int services, int endpoints) {
     service.cluster_ips = {Address(172, 16 * 65536 + i)};
     service.ip_families = {Family::kIpv4};
     service.ports = {{.name = "http", .port = 80}};
-    batch.changes.push_back({{Kind::kService, service.meta.name}, std::make_shared<const Object>(std::move(service))});
+    batch.changes.push_back({{Kind::kService, service.meta.name}, PackedObject(std::move(service))});
     batch.changes.push_back(MakeSlice(i, endpoints, 0));
   }
   return batch;

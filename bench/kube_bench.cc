@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the API server to a model, and to a full kernel: time, memory and bytes, with 10,000 Services of 10 endpoints
-// each. The server runs here, each measured client in a process of its own. Needs root, or user namespaces.
+// From the API server to a model, and to a full kernel: time, memory and bytes. The server runs here, each measured
+// client in a process of its own. Needs root, or user namespaces.
 #include <malloc.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -15,11 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -28,20 +25,17 @@
 #include "agent/kube/kube_source.h"
 #include "agent/loop/inbox.h"
 #include "agent/reconcile/driver.h"
-#include "bench/cluster.h"
+#include "bench/api_server.h"
+#include "bench/report.h"
 #include "pointsman/netlink.h"
 #include "pointsman/status.h"
 #include "pointsman/store.h"
-#include "tests/support/fake_api/certificates.h"
-#include "tests/support/fake_api/fake_api.h"
 #include "tests/support/files.h"
-#include "tests/support/netns.h"
 #include "tests/support/process.h"
 
 namespace pointsman::bench {
 namespace {
 
-constexpr int kServices = 10'000;
 constexpr int kEndpoints = 10;
 constexpr absl::Duration kSettling = absl::Seconds(2);
 constexpr absl::Duration kPatience = absl::Minutes(2);
@@ -92,13 +86,13 @@ void WaitFor(int fd, absl::Duration longest) {
 
 [[noreturn]] void GiveUp() { support::Fatal("the client was not done in time"); }
 
-void FillStore(Inbox& inbox, Store& store) {
+void FillStore(Inbox& inbox, Store& store, size_t objects) {
   for (const absl::Time end = absl::Now() + kPatience; absl::Now() < end;) {
     WaitFor(inbox.fd(), absl::Seconds(1));
     const Inbox::Delivery delivery = inbox.Take();
     store.Apply(delivery.batch);
     if (!delivery.synced) continue;
-    PM_CHECK(store.size() >= 2 * kServices);
+    PM_CHECK(store.size() >= objects);
     return;
   }
   GiveUp();
@@ -130,7 +124,7 @@ struct Agent {
   }
 };
 
-// Arguments: work, URL, content type. The CA is standard input.
+// Arguments: work, URL, content type, Services. The CA is standard input.
 int RunClient(const std::vector<std::string>& args) {
   const std::string& work = args.at(0);
   Figures figures;
@@ -151,7 +145,9 @@ int RunClient(const std::vector<std::string>& args) {
     if (agent) {
       agent->FillKernel(inbox);
     } else {
-      FillStore(inbox, store);
+      size_t services = 0;
+      PM_CHECK(absl::SimpleAtoi(args.at(3), &services));
+      FillStore(inbox, store, 2 * services);
     }
     figures.seconds = absl::ToDoubleSeconds(absl::Now() - start);
   }
@@ -168,91 +164,16 @@ int RunClient(const std::vector<std::string>& args) {
 
 // --- the server
 
-kube::ObjectMeta MetaOf(const ObjectMeta& meta) {
-  kube::ObjectMeta message;
-  message.set_namespace_(meta.name.ns);
-  message.set_name(meta.name.name);
-  for (const auto& [key, value] : meta.labels) (*message.mutable_labels())[key] = value;
-  return message;
-}
-
-kube::Service MessageOf(const Service& service) {
-  kube::Service message;
-  *message.mutable_metadata() = MetaOf(service.meta);
-  message.mutable_spec()->set_type("ClusterIP");
-  message.mutable_spec()->set_session_affinity("None");
-  message.mutable_spec()->set_internal_traffic_policy("Cluster");
-  message.mutable_spec()->set_cluster_ip(service.cluster_ips.front());
-  message.mutable_spec()->add_cluster_ips(service.cluster_ips.front());
-  message.mutable_spec()->add_ip_families("IPv4");
-  for (const ServicePortSpec& from : service.ports) {
-    kube::ServicePort* port = message.mutable_spec()->add_ports();
-    port->set_name(from.name);
-    port->set_protocol("TCP");
-    port->set_port(from.port);
-  }
-  return message;
-}
-
-kube::EndpointSlice MessageOf(const EndpointSlice& slice) {
-  kube::EndpointSlice message;
-  *message.mutable_metadata() = MetaOf(slice.meta);
-  message.set_address_type("IPv4");
-  for (const SlicePort& from : slice.ports) {
-    kube::EndpointPort* port = message.add_ports();
-    port->set_name(*from.name);
-    port->set_protocol("TCP");
-    port->set_port(*from.port);
-  }
-  for (const SliceEndpoint& from : slice.endpoints) {
-    kube::Endpoint* endpoint = message.add_endpoints();
-    for (const std::string& address : from.addresses) endpoint->add_addresses(address);
-    endpoint->mutable_conditions()->set_ready(true);
-    endpoint->mutable_conditions()->set_serving(true);
-    endpoint->mutable_conditions()->set_terminating(false);
-    endpoint->set_node_name(*from.node_name);
-  }
-  return message;
-}
-
-void Fill(support::FakeApi& api) {
-  const ObjectBatch cluster = MakeCluster(kServices, kEndpoints);
-  api.Edit([&] {
-    for (const ObjectChange& change : cluster.changes) {
-      if (change.key.kind == Kind::kService) {
-        api.Put(MessageOf(std::get<Service>(*change.object)));
-      } else {
-        api.Put(MessageOf(std::get<EndpointSlice>(*change.object)));
-      }
-    }
-    kube::Node node;
-    node.mutable_metadata()->set_name("node-0");
-    kube::NodeAddress* address = node.mutable_status()->add_addresses();
-    address->set_type("InternalIP");
-    address->set_address("192.0.2.10");
-    api.Put(node);
-    kube::ServiceCIDR cidr;
-    cidr.mutable_metadata()->set_name("kubernetes");
-    cidr.mutable_spec()->add_cidrs("172.16.0.0/12");
-    api.Put(cidr);
-  });
-}
-
-// A full API server in a network namespace whose kernel is empty.
+// What a client of this server needs.
 class Server {
  public:
-  explicit Server(const Setup& setup) : setup_(setup) {
-    ns_.Ip("link set lo up");
-    api_ = ns_.Call([&] {
-      return std::make_unique<support::FakeApi>(ca_, support::FakeApi::Options{.watch_list = setup.watch_list});
-    });
-    Fill(*api_);
-  }
+  Server(const Setup& setup, int services)
+      : setup_(setup), services_(services), server_(services, kEndpoints, setup.watch_list) {}
 
   Figures Measure(const char* work) {
-    const support::ProcessResult result =
-        support::RunProcess(ns_, {"/proc/self/exe", kChild, work, api_->url(), setup_.content_type},
-                            {.stdin_text = ca_.pem(), .timeout = 2 * kPatience});
+    const support::ProcessResult result = support::RunProcess(
+        server_.ns(), {"/proc/self/exe", kChild, work, server_.url(), setup_.content_type, absl::StrCat(services_)},
+        {.stdin_text = server_.ca(), .timeout = 2 * kPatience});
     const std::vector<std::string> words = absl::StrSplit(result.out, absl::ByAnyChar(" \n"), absl::SkipEmpty());
     Figures f;
     if (result.exit_code != 0 || words.size() != 5 || !absl::SimpleAtod(words[0], &f.seconds) ||
@@ -265,60 +186,32 @@ class Server {
 
  private:
   const Setup setup_;
-  support::CertificateAuthority ca_{"kube_bench"};
-  support::NetNs ns_{"kube_bench"};
-  std::unique_ptr<support::FakeApi> api_;
+  const int services_;
+  ApiServer server_;
 };
 
 // --- what is said
 
 double Megabytes(int64_t kb) { return static_cast<double>(kb) / 1024; }
 
-std::string Line(const std::string& name, const Figures& f) {
-  return absl::StrFormat("%-32s %8.2f s %8.1f MB %8.1f MB %8.1f MB %8.2f MB", name, f.seconds, Megabytes(f.peak_kb),
-                         Megabytes(f.steady_kb), Megabytes(f.used_kb), static_cast<double>(f.bytes) / 1e6);
-}
-
-std::string Json(const std::string& name, const Figures& f) {
-  return absl::StrFormat(
-      R"(  {"name": "%s", "seconds": %.3f, "peak_rss_kb": %d, "steady_rss_kb": %d, "heap_used_kb": %d, "wire_bytes": %d})",
-      name, f.seconds, f.peak_kb, f.steady_kb, f.used_kb, f.bytes);
-}
-
-// Takes the options of the other benchmarks: --benchmark_filter as far as it says "kube", and the format.
-int Main(const std::vector<std::string>& args) {
-  bool json = false;
-  for (const absl::string_view arg : args) {
-    json = json || arg == "--json" || arg == "--benchmark_format=json";
-    absl::string_view filter = arg;
-    if (absl::ConsumePrefix(&filter, "--benchmark_filter=") && !absl::StrContains(filter, "kube")) return 0;
-  }
-  if (!json) {
-    absl::PrintF("kube_bench: %d Services x %d endpoints from the API server\n%-32s %10s %11s %11s %11s %11s\n",
-                 kServices, kEndpoints, "", "time", "peak RSS", "steady RSS", "heap used", "on the wire");
-  }
-  std::vector<std::string> objects;
-  const auto say = [&](const std::string& name, const Figures& figures) {
-    if (json) {
-      objects.push_back(Json(name, figures));
-      return;
-    }
-    absl::PrintF("%s\n", Line(name, figures));
-    fflush(stdout);
+void Measure(Report& report) {
+  const bool quick = report.options().quick;
+  const int services = quick ? 1'000 : 10'000;
+  report.Begin(
+      "from the API server", absl::StrCat(FormatSize(services, kEndpoints), " over TLS on loopback"),
+      {{"time", "s", 2}, {"peak RSS", "MB"}, {"steady RSS", "MB"}, {"heap used", "MB"}, {"on the wire", "MB", 2}});
+  const auto row = [&](const std::string& name, const Figures& f) {
+    report.Row(name, {f.seconds, Megabytes(f.peak_kb), Megabytes(f.steady_kb), Megabytes(f.used_kb),
+                      static_cast<double>(f.bytes) / 1e6});
   };
   for (const Setup& setup : kSetups) {
-    Server server(setup);
+    Server server(setup, services);
     // The first to come waits for the server to write every object down.
     server.Measure(kModel);
-    if (&setup == kSetups) say("a process that does nothing", server.Measure(kIdle));
+    if (&setup == kSetups) row("a process that does nothing", server.Measure(kIdle));
     // The agent last: it fills the kernel.
-    for (const char* work : {kModel, kAgent}) say(absl::StrCat(work, ", ", setup.name), server.Measure(work));
+    for (const char* work : {kModel, kAgent}) row(absl::StrCat(work, ", ", setup.name), server.Measure(work));
   }
-  if (json) {
-    absl::PrintF("{\"services\": %d, \"endpoints\": %d, \"cases\": [\n%s\n]}\n", kServices, kEndpoints,
-                 absl::StrJoin(objects, ",\n"));
-  }
-  return 0;
 }
 
 }  // namespace
@@ -329,5 +222,6 @@ int main(int argc, char** argv) {
   if (!args.empty() && args[0] == pointsman::bench::kChild) {
     return pointsman::bench::RunClient({args.begin() + 1, args.end()});
   }
-  return pointsman::bench::Main(args);
+  pointsman::bench::Report report("kube_bench", pointsman::bench::ParseOptions(args));
+  if (report.options().Wants("from the API server")) pointsman::bench::Measure(report);
 }
