@@ -53,7 +53,7 @@ class FakeDataplane : public Dataplane {
   int transactions = 0;
   uint64_t counted = 0;
   nft::ChangeSet last;
-  std::function<void()> committed;                   // called after each transaction
+  std::function<void()> committed;           // called after each transaction
   std::vector<absl::Status> observe_faults;  // taken front to back, one a call
   std::vector<absl::Status> commit_faults;
 
