@@ -37,6 +37,10 @@ using serve::Standing;
 Moment Now() { return {.calendar = absl::Now(), .steady = SteadyNow()}; }
 
 void LogPass(const PassReport& report) {
+  if (report.first) {
+    Log(LogLevel::kInfo, "cold_start",
+        {{"first", "the API server's Service and the cluster's DNS"}, {"after", absl::FormatDuration(*report.first)}});
+  }
   const bool changed = report.transactions > 0;
   if (!changed && !LogEnabled(LogLevel::kVerbose)) return;
   Log(changed ? LogLevel::kInfo : LogLevel::kVerbose, "reconciled",
