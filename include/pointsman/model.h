@@ -11,6 +11,7 @@
 #include "pointsman/api.h"
 #include "pointsman/diagnostic.h"
 #include "pointsman/net.h"
+#include "pointsman/rare.h"
 
 namespace pointsman {
 
@@ -31,8 +32,8 @@ struct Endpoint {
   bool serving = true;
   bool terminating = false;
   std::optional<std::string> node;  // nullopt: nobody said where it runs
-  std::vector<std::string> zone_hints;
-  std::vector<std::string> node_hints;
+  Rare<std::vector<std::string>> zone_hints;
+  Rare<std::vector<std::string>> node_hints;
 
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };

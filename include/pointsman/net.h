@@ -45,13 +45,26 @@ class IpAddr {
   bool IsLoopback() const;
   bool IsLinkLocal() const;
 
-  friend auto operator<=>(const IpAddr&, const IpAddr&) = default;
+  friend bool operator==(const IpAddr&, const IpAddr&) = default;
+  // By family, then by bytes. Sorting and searching endpoints is mostly this.
+  friend std::strong_ordering operator<=>(const IpAddr& a, const IpAddr& b) {
+    if (a.family_ != b.family_) return a.family_ <=> b.family_;
+    if (const auto order = a.Half(0) <=> b.Half(0); order != 0) return order;
+    return a.Half(8) <=> b.Half(8);
+  }
   template <typename H>
   friend H AbslHashValue(H h, const IpAddr& a) {
     return H::combine(std::move(h), a.family_, a.bytes_);
   }
 
  private:
+  // Eight bytes as a number that compares as they do.
+  uint64_t Half(size_t at) const {
+    uint64_t half = 0;
+    for (size_t i = at; i < at + 8; ++i) half = half << 8 | bytes_[i];
+    return half;
+  }
+
   Family family_ = Family::kIpv4;
   std::array<uint8_t, 16> bytes_ = {};
 };

@@ -186,8 +186,8 @@ void AddSlice(const EndpointSlice& slice, EndpointsByPort& out, Diagnostics& dia
                            .serving = from.serving,
                            .terminating = from.terminating,
                            .node = from.node_name,
-                           .zone_hints = *from.zone_hints,
-                           .node_hints = *from.node_hints});
+                           .zone_hints = from.zone_hints,
+                           .node_hints = from.node_hints});
     }
   }
 }

@@ -12,13 +12,13 @@ bool Contains(const std::vector<std::string>& list, const std::string& value) {
 
 // True if every ready endpoint has a hint in `hints` and one of them is `here`: only then the hints can be followed
 // without leaving this node with nothing.
-bool HintsUsable(const std::vector<Endpoint>& endpoints, std::vector<std::string> Endpoint::*hints,
+bool HintsUsable(const std::vector<Endpoint>& endpoints, Rare<std::vector<std::string>> Endpoint::*hints,
                  const std::string& here) {
   bool any_here = false;
   for (const Endpoint& e : endpoints) {
     if (!e.ready) continue;
-    if ((e.*hints).empty()) return false;
-    any_here = any_here || Contains(e.*hints, here);
+    if ((e.*hints)->empty()) return false;
+    any_here = any_here || Contains(*(e.*hints), here);
   }
   return any_here && !here.empty();
 }
@@ -63,8 +63,8 @@ EndpointChoice ChooseEndpoints(const ServicePort& port, const NodeInfo& node) {
     if (!e.ready && !Fallback(e)) continue;
     choice.any = true;
     if (uses_cluster) {
-      const bool hinted = same_node   ? Contains(e.node_hints, node.name)
-                          : same_zone ? Contains(e.zone_hints, node.zone)
+      const bool hinted = same_node   ? Contains(*e.node_hints, node.name)
+                          : same_zone ? Contains(*e.zone_hints, node.zone)
                                       : true;
       if (any_ready ? e.ready && hinted : true) choice.cluster.push_back(e.addr);
     }

@@ -56,8 +56,8 @@ std::string Describe(const Endpoint& e) {
                          : e.terminating              ? " NT"
                                                       : " N");
   if (e.node) absl::StrAppend(&text, " @", *e.node);
-  for (const std::string& zone : e.zone_hints) absl::StrAppend(&text, " z:", zone);
-  for (const std::string& node : e.node_hints) absl::StrAppend(&text, " n:", node);
+  for (const std::string& zone : *e.zone_hints) absl::StrAppend(&text, " z:", zone);
+  for (const std::string& node : *e.node_hints) absl::StrAppend(&text, " n:", node);
   return text;
 }
 

@@ -36,9 +36,9 @@ Endpoint ParseEndpoint(const std::string& text, const std::string& here) {
     } else if (word == "?") {
       e.node = std::nullopt;
     } else if (absl::ConsumePrefix(&word, "z:")) {
-      e.zone_hints = absl::StrSplit(word, ',');
+      e.zone_hints = std::vector<std::string>(absl::StrSplit(word, ','));
     } else if (absl::ConsumePrefix(&word, "n:")) {
-      e.node_hints = absl::StrSplit(word, ',');
+      e.node_hints = std::vector<std::string>(absl::StrSplit(word, ','));
     } else {
       e.ready = word == "R" || word == "RT";
       e.serving = e.ready || word == "ST" || word == "S";
