@@ -9,8 +9,8 @@
 
 namespace pointsman {
 
-// A T that is rarely anything but T{}: a pointer's size while it is that. A value like the T it stands for: read it with
-// `*` and `->`, replace it by assignment.
+// A T that is rarely anything but T{}: a pointer's size while it is that. A value like the T it stands for. It is read
+// with `*` and `->`, and replaced by assignment.
 template <typename T>
 class Rare {
  public:
